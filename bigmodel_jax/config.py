@@ -1,0 +1,192 @@
+"""Configs are plain data; here names become objects.
+
+The file tree is the registry: dict(name="lstm", width=256) of kind "models" is
+`models/lstm.py:Model(width=256)`. The constructor is the schema: a key it does not know fails, with
+the nearest that it does. A name with a dot is a module of the user's own ("my_package.my_model").
+"""
+
+import importlib
+import importlib.util
+import inspect
+import json
+import pkgutil
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+from bigmodel_jax.errors import UserError, nearest
+
+CLASSES = {
+    "models": "Model",
+    "tasks": "Task",
+    "evals": "Evaluator",
+    "data.actors": "Actor",
+    "data": "Source",
+    "data.readers": "Reader",
+    "data.tokenizers": "Tokenizer",
+}
+
+# Everything a config may say, with what it means to leave it out.
+DEFAULTS: dict[str, Any] = {
+    "seed": 0,
+    "duration": "1 epochs",
+    "data": {"name": "nothing"},
+    "model": {},
+    "task": {},
+    "optimizer": {},
+    "actor": {},
+    "evals": {},
+    "mesh": {"data": -1},
+    "rules": {},
+    "repeat": 1,  # steps a dispatch
+    "ema": 0.0,  # decay of an average of the parameters, used for evaluation
+    "log_every": "50 steps",
+    "checkpoint": {"every": "10 minutes", "keep": 1, "fallback": False},
+    "early_stopping": {},  # metric, mode, patience (in evaluations; 0 only keeps the best)
+    "reduce_on_plateau": {},  # metric, mode, patience, factor
+}
+
+# What changes where and when is saved, but no number: a resume may differ in it.
+NEUTRAL = ("checkpoint",)
+
+
+def component(kind: str, name: str) -> type:
+    """The class that a config's `name` stands for."""
+    if "." in name:
+        module = name
+    else:
+        module = f"bigmodel_jax.{kind}.{name}"
+        package = importlib.import_module(f"bigmodel_jax.{kind}")
+        known = [m.name for m in pkgutil.iter_modules(package.__path__) if not m.ispkg]
+        if name not in known:
+            raise UserError(f"There is no {name!r} in {kind}.{nearest(name, known)}")
+    try:
+        return getattr(importlib.import_module(module), CLASSES[kind])
+    except (ModuleNotFoundError, AttributeError) as error:
+        if isinstance(error, ModuleNotFoundError) and error.name != module:
+            raise
+        raise UserError(f"{module} holds no class {CLASSES[kind]}: {error}.") from error
+
+
+def fields(kind: str, name: str) -> list[str]:
+    """The keys that a component's constructor takes."""
+    keys = inspect.signature(component(kind, name)).parameters
+    return [k for k in keys if k not in ("self", "name", "parent")]
+
+
+def build(kind: str, spec: Mapping, **runtime) -> Any:
+    """The object of a spec: dict(name="lstm", width=256) -> models/lstm.py:Model(width=256).
+
+    Args:
+        runtime: what the caller adds and no config may name (a model, a mesh, ...).
+    """
+    options = plain(spec)
+    if "name" not in options:
+        raise UserError(f"A component of kind {kind} has no name: {options}.")
+    name = options.pop("name")
+    known = [k for k in fields(kind, name) if k not in runtime]
+    for key in options:
+        if key not in known:
+            raise UserError(f"{kind} {name!r} has no option {key!r}.{nearest(key, known)}")
+    try:
+        return component(kind, name)(**options, **runtime)
+    except TypeError as error:
+        # Only the call itself: a TypeError from deeper down is a bug, not a user's error.
+        if error.__traceback__ and error.__traceback__.tb_next is None:
+            raise UserError(f"{kind} {name!r}: {error}.") from error
+        raise
+
+
+def fill(spec: Mapping, info: Mapping[str, Any]) -> dict:
+    """`spec` of a model, with the fields that only the data knows filled in from `info`.
+
+    A field that the config sets and the data contradicts is an error.
+    """
+    spec = plain(spec)
+    for key in fields("models", spec["name"]):
+        if key in info and spec.get(key) is None:
+            spec[key] = info[key]
+        elif key in info and spec[key] < info[key]:
+            raise UserError(
+                f"config.model.{key} is {spec[key]}, but the data needs {info[key]}. Leave it out "
+                "to take it from the data."
+            )
+    return spec
+
+
+def complete(config: Mapping) -> dict:
+    """The config with its defaults, as plain data."""
+    config = plain(config)
+    for key in config:
+        if key not in DEFAULTS:
+            raise UserError(f"The config has no key {key!r}.{nearest(key, DEFAULTS)}")
+    whole = {**DEFAULTS, **config}
+    for key in whole["checkpoint"]:
+        if key not in DEFAULTS["checkpoint"]:
+            raise UserError(
+                f"config.checkpoint has no key {key!r}.{nearest(key, DEFAULTS['checkpoint'])}"
+            )
+    whole["checkpoint"] = {**DEFAULTS["checkpoint"], **whole["checkpoint"]}
+    if not isinstance(whole["repeat"], int) or whole["repeat"] < 1:
+        raise UserError(f"config.repeat is {whole['repeat']!r}, but it is a number of steps, 1 up.")
+    return whole
+
+
+def plain(value: Any) -> Any:
+    """ConfigDicts as dicts, all the way down; everything else as it is."""
+    if hasattr(value, "items"):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (tuple, list)):
+        return tuple(plain(v) for v in value)
+    return value
+
+
+def to_json(config: Mapping) -> str:
+    """The config as it is written to the run's directory."""
+    return json.dumps(plain(config), indent=2, sort_keys=True) + "\n"
+
+
+def parse_arg(arg: str | None, variants: tuple[str, ...] = (), **defaults) -> SimpleNamespace:
+    """Reads what follows the colon in --config=configs/imdb.py:lstm,tiny,seed=3.
+
+    Args:
+        variants: names of which one bare word may be given; the first is the default.
+        defaults: of the rest; a bare word sets a boolean, `key=value` any other.
+
+    Returns:
+        A namespace of `variant` and the defaults' keys.
+    """
+    values = dict(defaults)
+    chosen = None
+    for item in filter(None, (arg or "").split(",")):
+        key, equals, text = item.partition("=")
+        if key in variants and not equals:
+            if chosen not in (None, key):
+                raise UserError(f"The config is asked for two variants: {chosen} and {key}.")
+            chosen = key
+        elif isinstance(defaults.get(key), bool):
+            if text.lower() not in ("", "true", "false", "1", "0"):
+                raise UserError(f"{item!r}: {key} is true or false.")
+            values[key] = text.lower() in ("", "true", "1")
+        elif key in defaults and equals:
+            try:
+                values[key] = type(defaults[key])(text)
+            except ValueError as error:
+                kind = type(defaults[key]).__name__
+                raise UserError(f"{item!r}: {key} is of type {kind}.") from error
+        else:
+            known = [*variants, *(f"{k}=..." if v is not True else k for k, v in defaults.items())]
+            raise UserError(f"The config knows no {item!r}.{nearest(key, known)}")
+    return SimpleNamespace(variant=chosen or (variants[0] if variants else None), **values)
+
+
+def differences(old: Mapping, new: Mapping, prefix: str = "") -> list[str]:
+    """Lines "key: old -> new" for every leaf in which two configs differ."""
+    lines = []
+    for key in sorted({*old, *new}):
+        a, b = old.get(key, "(absent)"), new.get(key, "(absent)")
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            lines += differences(a, b, f"{prefix}{key}.")
+        elif json.dumps(a, default=str) != json.dumps(b, default=str):
+            lines.append(f"{prefix}{key}: {json.dumps(a, default=str)} -> {json.dumps(b, default=str)}")
+    return lines

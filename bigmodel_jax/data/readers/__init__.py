@@ -1,0 +1,31 @@
+"""Readers: data sets of labelled texts with published splits, one kind a file.
+
+    class Reader:
+        def __init__(self, <options of the config>, data_dir: str | None = None)
+        name: str                     # for banners and the names of metrics
+        synthetic: bool               # True only for generated data
+        label_names: tuple[str, ...]  # index = label id
+        splits: dict[str, int]        # split -> number of examples, {"train": 25000, "test": 25000}
+        def fingerprint(self) -> str  # sha256 of what the data are, in hexadecimal
+        def examples(self, split, indices=None) -> Iterator[dict]
+            # {"text": str, "label": int}; indices: positions in the split, None for all in order
+
+The order of a split is fixed and mixed: a slice of it is a fair sample even where a file is sorted
+by label.
+"""
+
+import numpy as np
+
+from bigmodel_jax.errors import UserError
+
+
+class Unavailable(UserError):
+    """The data are not here at all, so that the next candidate may be tried."""
+
+
+def mixed(count: int) -> np.ndarray:
+    """The permutation of `count` examples in which readers present what they find in files.
+
+    RandomState, because its streams are frozen: the same order in every version of NumPy.
+    """
+    return np.random.RandomState(20_110_619).permutation(count)

@@ -1,0 +1,89 @@
+"""Reads a prepared tfds data set by name, at random, without TensorFlow."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bigmodel_jax.data import builders, prepared
+from bigmodel_jax.data.readers import Unavailable, mixed
+from bigmodel_jax.errors import UserError, nearest
+
+CHUNK = 512  # examples a read: twice as fast as one at a time
+
+
+class Reader:
+    """A data set prepared by `python -m bigmodel_jax.prepare`, or by tfds as array_record.
+
+    Args:
+        dataset: "imdb_reviews", or with a configuration, "glue/sst2".
+        text_key: the feature that holds the text.
+        label_key: the feature that holds the label, a ClassLabel.
+
+    Raises:
+        Unavailable: not prepared in `data_dir`.
+        UserError: no such features.
+    """
+
+    synthetic = False
+
+    def __init__(
+        self,
+        dataset: str,
+        text_key: str = "text",
+        label_key: str = "label",
+        data_dir: str | None = None,
+    ):
+        data_dir = data_dir or prepared.default_data_dir()
+        folder = prepared.find(dataset, data_dir)
+        if folder is None:
+            raise Unavailable(_not_prepared(dataset, data_dir))
+        import tensorflow_datasets as tfds
+
+        self.name, self._folder = dataset, folder
+        self._text_key, self._label_key = text_key, label_key
+        self._builder = tfds.builder_from_directory(folder)
+        features = dict(self._builder.info.features or {})
+        for key in (text_key, label_key):
+            if key not in features:
+                raise UserError(f"{dataset} has no feature {key!r}.{nearest(key, features)}")
+        if not isinstance(features[label_key], tfds.features.ClassLabel):
+            raise UserError(f"The feature {label_key!r} of {dataset} is not a class label.")
+        self.label_names = tuple(features[label_key].names)
+        self.splits = {k: s.num_examples for k, s in self._builder.info.splits.items()}
+
+    def fingerprint(self) -> str:
+        """The hash that was taken when the data set was prepared, or that of its files."""
+        return prepared.recorded_fingerprint(self._folder)
+
+    def examples(self, split: str, indices: Sequence[int] | None = None) -> Iterator[dict]:
+        """Yields {"text": str, "label": int}; tfds mixed the order when it prepared the set."""
+        if split not in self.splits:
+            raise UserError(f"{self.name} has no split {split!r}.{nearest(split, self.splits)}")
+        count = self.splits[split]
+        order = mixed(count) if self._builder.info.disable_shuffling else np.arange(count)
+        chosen = order if indices is None else order[np.asarray(indices, np.int64)]
+        source = self._builder.as_data_source(split)
+        for start in range(0, len(chosen), CHUNK):
+            for record in source.__getitems__(chosen[start : start + CHUNK].tolist()):
+                text = record[self._text_key]
+                yield {
+                    "text": text.decode("utf-8") if isinstance(text, bytes) else text,
+                    "label": int(record[self._label_key]),
+                }
+
+
+def _not_prepared(dataset: str, data_dir: str) -> str:
+    """Why, and the way out where there is one of our own."""
+    if dataset in builders.names():
+        return f"{dataset} is not prepared in {data_dir}. {prepared.ways(dataset, data_dir)}"
+    if any((Path(data_dir).expanduser() / dataset).glob("**/dataset_info.json")):
+        return (
+            f"{dataset} in {data_dir} is not in array_record, the format that is read without "
+            "TensorFlow: prepare it with file_format='array_record'."
+        )
+    return (
+        f"{dataset} is not prepared in {data_dir}.{nearest(dataset, builders.names())} Those can be "
+        "prepared with `python -m bigmodel_jax.prepare NAME`; any other is read if tfds prepared it "
+        "there with file_format='array_record'."
+    )

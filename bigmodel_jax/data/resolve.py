@@ -1,0 +1,68 @@
+"""Picks the data set of a run: the first of the config's candidates that is to be had.
+
+A config names its candidates in order and touches no file; this looks, once, before anything is
+built. It never waits for a network that is not there, and never passes generated data off as real.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from bigmodel_jax import config
+from bigmodel_jax.data import builders, prepared
+from bigmodel_jax.data.download import probe
+from bigmodel_jax.data.readers import Unavailable
+from bigmodel_jax.errors import UserError
+
+
+class Resolved(NamedTuple):
+    """What was chosen; `substitute` is a sentence for the user if it is not the first candidate."""
+
+    spec: dict
+    reader: Any
+    substitute: str | None
+
+
+def resolve(
+    candidates: Sequence[Mapping], *, data_dir: str | None, strict: bool, num_processes: int
+) -> Resolved:
+    """The first candidate that is here, or that can be downloaded and prepared now.
+
+    Args:
+        candidates: specs of readers, `dict(name="tfds", dataset="imdb_reviews")`.
+        data_dir: where prepared data sets are; None for the default.
+        strict: take no generated data in place of a data set. Runs of several processes never do.
+
+    Raises:
+        UserError: none is to be had, within seconds, with the ways to get the first; or what is
+            there is faulty.
+    """
+    if not candidates:
+        raise UserError("The config names no data: config.data.candidates is empty.")
+    data_dir = data_dir or prepared.default_data_dir()
+    reasons, way = [], ""
+    for spec in map(config.plain, candidates):
+        try:
+            reader = config.build("data.readers", spec, data_dir=data_dir)
+        except Unavailable as error:
+            dataset = spec.get("dataset")
+            if spec["name"] != "tfds" or dataset not in builders.names():
+                reasons.append(str(error).removesuffix("."))
+                continue
+            if obstacle := probe(builders.load(dataset).URL):
+                reasons.append(
+                    f"{dataset} is neither prepared in {data_dir} nor downloadable ({obstacle})"
+                )
+                way = way or f" {prepared.ways(dataset, data_dir)}"
+                continue
+            prepared.prepare(dataset, data_dir)
+            reader = config.build("data.readers", spec, data_dir=data_dir)
+        if reader.synthetic and reasons and (strict or num_processes > 1):
+            continue
+        if not reasons:
+            return Resolved(spec, reader, None)
+        wanted = config.plain(candidates[0])
+        substitute = f"{'; '.join(reasons)}: training on {reader.name} instead"
+        if reader.synthetic:
+            substitute += f", which is generated and is not {wanted.get('dataset', 'real data')}"
+        return Resolved(spec, reader, f"{substitute}.{way}")
+    raise UserError(f"{'; '.join(reasons)}.{way}")

@@ -1,0 +1,233 @@
+"""A source of labelled texts: read, tokenised once, cut or padded, bucketed by length.
+
+The whole preprocessing is described by one dict, `config.data`, shared by all splits; the training
+part decides the vocabulary. The tokenizer and the label names go to the run's assets, so that a text
+from anywhere becomes a batch the same way (`encode`).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bigmodel_jax import config
+from bigmodel_jax.data import splits as splitting
+from bigmodel_jax.data import tokenized
+from bigmodel_jax.data.order import Plan, batches_per_epoch, plan_epoch
+from bigmodel_jax.errors import UserError, nearest
+
+
+class Source:
+    """Batches of {"tokens", "mask", "label", "valid"}.
+
+    Args:
+        reader: spec of a reader; resolved from the config's candidates.
+        splits: slices of the data by the names that evaluators use, e.g.
+            dict(train="train[:90%]", val="train[90%:]", test="test"). A data set without a test
+            split gets one cut from train: the last 10%, where the rest keeps its proportions.
+        tokenizer: spec of a tokenizer.
+        max_length: longer texts are cut.
+        keep: which part of a long text stays: "head", "tail" or "both" (half of each).
+        buckets: padded lengths, rising; by default powers of two up to max_length.
+        batch_size: examples a step, over all processes.
+        split: a name from `splits`, or a slice such as "test[:100]".
+        training: shuffled and without end, or in one order, each example once an epoch.
+        group: steps a dispatch (config.repeat).
+        resident: keep the token array on the device, and gather batches there.
+        data_dir: where prepared data and the cache lie.
+        process: (index, count) of this process among those that share a batch.
+    """
+
+    def __init__(
+        self,
+        *,
+        reader: Mapping,
+        splits: Mapping[str, str],
+        tokenizer: Mapping,
+        max_length: int,
+        batch_size: int,
+        keep: str = "tail",
+        buckets: Sequence[int] = (),
+        resident: bool = False,
+        split: str = "train",
+        training: bool = True,
+        seed: int = 0,
+        group: int = 1,
+        data_dir: str = "",
+        process: tuple[int, int] = (0, 1),
+    ):
+        self.batch_size, self.training, self.seed, self.group = batch_size, training, seed, group
+        self.max_length, self.keep, self.process = max_length, keep, process
+        if keep not in ("head", "tail", "both"):
+            raise UserError(f"config.data.keep is {keep!r}, but it is 'head', 'tail' or 'both'.")
+        if batch_size < 1 or batch_size % process[1]:
+            raise UserError(
+                f"config.data.batch_size {batch_size} does not divide over {process[1]} processes."
+            )
+        self.buckets = check_buckets(buckets, max_length)
+        opened = config.build("data.readers", reader, data_dir=data_dir)
+        splits = with_test_split(splits, opened.splits)
+        self.reader_name, self.synthetic = opened.name, opened.synthetic
+        self.label_names = tuple(opened.label_names)
+        self.tokenizer, self._data = _open(opened, splits, split, tokenizer, data_dir)
+        self.fingerprint, self.labels = self._data.digest, self._data.labels
+        self._starts, self._ends = self._data.offsets[:-1], self._data.offsets[1:]
+        self._lengths = np.minimum(self._ends - self._starts, max_length)
+        self.examples = len(self._lengths)
+        self.steps_per_epoch = batches_per_epoch(self.examples, batch_size, group)
+        self.info = {
+            "vocabulary_size": self.tokenizer.vocabulary_size,
+            "num_classes": len(self.label_names),
+        }
+        classes = np.unique(self.labels)
+        if training and len(classes) < 2:
+            raise UserError(
+                f"The training part {splits.get(split, split)!r} of {self.reader_name} holds only "
+                f"the class {self.label_names[classes[0]]!r}: there is nothing to tell apart."
+            )
+        self._plans: dict[int, Plan] = {}
+
+    def peek(self) -> dict[str, np.ndarray]:
+        """A batch of this process's share, for shapes."""
+        return self.batch(0)
+
+    def batch(self, step: int) -> dict[str, np.ndarray]:
+        """The rows of this process in the batch of a step; a pure function of (seed, step)."""
+        rows, length = self._planned(step)
+        index, count = self.process
+        rows = np.split(rows, count)[index]
+        valid = rows >= 0
+        batch = gather(np, self._data.tokens, self._pieces(rows), length)
+        labels = np.where(valid, self.labels[rows], 0)
+        return {**batch, "label": labels.astype(np.int32), "valid": valid}
+
+    def rows(self, step: int) -> np.ndarray:
+        """Which examples the batch of a step holds over all processes, [batch_size]; -1 pads."""
+        return self._planned(step)[0]
+
+    def save_assets(self, folder: Path) -> None:
+        """Writes what `encode` and a reader of predictions need: the tokenizer, the label names."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.tokenizer.save(folder)
+        (folder / "labels.json").write_text(json.dumps(self.label_names, ensure_ascii=False) + "\n")
+
+    def _planned(self, step):
+        epoch, position = divmod(step, self.steps_per_epoch)
+        epoch = epoch if self.training else 0
+        if epoch not in self._plans:
+            while len(self._plans) > 1:
+                self._plans.pop(min(self._plans), None)
+            self._plans[epoch] = plan_epoch(
+                self._lengths,
+                self.batch_size,
+                buckets=self.buckets,
+                seed=self.seed,
+                epoch=epoch,
+                shuffle=self.training,
+                group=self.group,
+            )
+        plan = self._plans[epoch]
+        return plan.indices[position], int(plan.lengths[position])
+
+    def _pieces(self, rows):
+        """(start, head, end, length) of each row: its first `head` tokens and its last others."""
+        real = rows >= 0
+        length = np.where(real, self._lengths[rows], 0)
+        head = {"head": length, "tail": 0 * length, "both": length // 2}[self.keep]
+        return np.where(real, self._starts[rows], 0), head, self._ends[rows], length
+
+
+def gather(xp, flat, pieces, length: int) -> dict[str, Any]:
+    """Rows of a flat token array, `[rows, length]`, padded with 0.
+
+    Args:
+        xp: numpy, or jax.numpy for a resident array: the same batches, bit for bit.
+        pieces: (start, head, end, length) of each row, see Source._pieces.
+    """
+    start, head, end, count = (xp.asarray(x)[:, None] for x in pieces)
+    position = xp.arange(length)
+    mask = position < count
+    index = xp.where(position < head, start + position, end - count + position)
+    tokens = flat[xp.where(mask, index, 0)]
+    return {"tokens": xp.where(mask, tokens, 0).astype(xp.int32), "mask": mask}
+
+
+def encode(texts: Sequence[str], tokenizer, spec: Mapping) -> dict[str, np.ndarray]:
+    """A batch of texts from anywhere, prepared as `spec` (config.data) prepares its own."""
+    ids = [np.asarray(tokenizer.encode(text), np.int32) for text in texts]
+    counts = np.array([min(len(x), spec["max_length"]) for x in ids], np.int64)
+    ends = np.cumsum([len(x) for x in ids], dtype=np.int64)
+    starts = ends - [len(x) for x in ids]
+    head = {"head": counts, "tail": 0 * counts, "both": counts // 2}[spec.get("keep", "tail")]
+    buckets = check_buckets(spec.get("buckets", ()), spec["max_length"])
+    length = buckets[int(np.searchsorted(buckets, counts.max()))]
+    flat = np.concatenate([*ids, np.zeros(1, np.int32)])
+    return gather(np, flat, (starts, head, ends, counts), length)
+
+
+def check_buckets(buckets: Sequence[int], max_length: int) -> tuple[int, ...]:
+    """The padded lengths, the last of which holds a text of max_length."""
+    if not buckets:
+        buckets = [2**n for n in range(5, 31) if 2**n < max_length]
+    buckets = tuple(b for b in buckets if b < max_length) + (max_length,)
+    if max_length < 1 or any(b <= a for a, b in zip(buckets, buckets[1:], strict=False)):
+        raise UserError(f"config.data.buckets must rise from 1 or more, but are {buckets}.")
+    return buckets
+
+
+def with_test_split(splits: Mapping[str, str], sizes: Mapping[str, int]) -> dict[str, str]:
+    """`splits`, cut from train alone where the data set has no test split."""
+    splits = dict(splits)
+    if "test" in sizes or splits.get("test") != "test":
+        return splits
+    return {**splits, "train": "train[:80%]", "val": "train[80%:90%]", "test": "train[90%:]"}
+
+
+def _open(reader, splits, split, spec, data_dir):
+    """(tokenizer, tokenised arrays) of a split, from the cache or made now."""
+    kept = {"reader": reader.fingerprint(), "tokenizer": config.plain(spec)}
+    tokenizer = config.build("data.tokenizers", spec)
+    train = splits["train"] if "train" in splits else "train"
+    name = tokenized.fingerprint(**kept, train=train, split="vocabulary")
+    vocabulary = tokenized.folder(data_dir, name)
+    if (vocabulary / "tokenizer.json").is_file():
+        tokenizer.load(vocabulary)
+    else:
+        print(f"Training the tokenizer on {reader.name} {train}.", flush=True)
+        tokenizer.train(x["text"] for x in _examples(reader, train))
+        part = vocabulary.with_name(f"{vocabulary.name}.unfinished")
+        part.mkdir(parents=True, exist_ok=True)
+        tokenizer.save(part)
+        vocabulary.mkdir(exist_ok=True)
+        (part / "tokenizer.json").replace(vocabulary / "tokenizer.json")
+        part.rmdir()
+    expression = splits.get(split, split)
+    origin = {**kept, "train": train, "split": expression}
+    path = tokenized.folder(data_dir, tokenized.fingerprint(**origin))
+    found = tokenized.load(path)
+    if found is None:
+        print(f"Tokenising {reader.name} {expression} into {path}.", flush=True)
+        examples = _examples(reader, expression)
+        found = tokenized.write(path, examples, tokenizer, origin, f"{reader.name} {expression}")
+    return tokenizer, found
+
+
+def _examples(reader, expression):
+    name, indices = splitting.parse(expression, reader.splits)
+    return reader.examples(name, indices)
+
+
+def load_assets(folder: Path, spec: Mapping) -> tuple[Any, tuple[str, ...]]:
+    """(tokenizer, label names) of a run."""
+    tokenizer = config.build("data.tokenizers", spec["tokenizer"])
+    tokenizer.load(folder)
+    return tokenizer, tuple(json.loads((folder / "labels.json").read_text()))
+
+
+def find_split(splits: Mapping[str, str], name: str) -> str:
+    """The slice that a split's name stands for, or the slice itself."""
+    if name in splits or "[" in name:
+        return splits.get(name, name)
+    raise UserError(f"The config has no split {name!r}.{nearest(name, splits)}")

@@ -1,0 +1,53 @@
+"""What a run ran on: enough to repeat it, and to say why a repetition differs."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+PACKAGES = (
+    "bigmodel_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy",
+    "tensorflow-datasets", "grain", "ml_collections", "absl-py",
+)  # fmt: skip
+
+
+def describe() -> dict:
+    """Versions, devices, command, commit and uncommitted changes of this process."""
+    import jax
+
+    clone = Path(__file__).resolve().parent.parent
+    return {
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "devices": [d.device_kind for d in jax.devices()],
+        "processes": jax.process_count(),
+        "cpu_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        "variables": {
+            name: os.environ[name]
+            for name in ("XLA_FLAGS", "JAX_PLATFORMS", "GLIBC_TUNABLES", "JAX_ENABLE_X64")
+            if name in os.environ
+        },
+        "commit": _git(clone, "rev-parse", "HEAD"),
+        "diff": _git(clone, "diff", "HEAD"),
+    }
+
+
+def _version(name):
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git(folder, *command):
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *command], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,21 @@
+"""Errors for people: one clear sentence, printed without a traceback.
+
+Everything a user can get wrong raises a UserError that names the thing, what was expected and the
+way out; the commands print it and exit with a code other than 0 (`--debug` shows the traceback).
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Bad input: the message is all that the user needs to mend it."""
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """A suffix for an error message: " Did you mean 'x'?", or " There are: a, b, c."."""
+    names = sorted(str(n) for n in names)
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
+    if close:
+        return f" Did you mean {close[0]!r}?"
+    return f" There are: {', '.join(names)}." if names else " There are none."

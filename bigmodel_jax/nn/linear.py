@@ -1,0 +1,94 @@
+"""Dense and embedding layers, and the matrix product under them.
+
+`matmul` is written once for every device. Operands are in the compute dtype, sums are float32,
+and the gradient products are stated in the form in which compilers do well: on XLA's CPU backend
+the automatic weight gradient of a product over `[batch, length, in]` takes two to four times as
+long, and plain bfloat16 products are no faster than float32's.
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from bigmodel_jax import sharding
+
+
+@jax.custom_vjp
+def matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Multiplies the last axis: `[..., in]` by `[in, out]` gives `[..., out]`.
+
+    Both operands have one dtype, in which the operands of the gradient products are too; all three
+    results are float32. Leading axes are contracted together rather than reshaped into one, so
+    that a sharded batch or length stays where it is. There is no forward-mode derivative.
+    """
+    return jnp.einsum("...i,io->...o", x, kernel, preferred_element_type=jnp.float32)
+
+
+def _matmul_forward(x, kernel):
+    return matmul(x, kernel), (x, kernel)
+
+
+def _matmul_backward(saved, d_out):
+    x, kernel = saved
+    d_out = d_out.astype(x.dtype)
+    d_x = jnp.einsum("...o,io->...i", d_out, kernel, preferred_element_type=jnp.float32)
+    d_kernel = jnp.einsum("...i,...o->io", x, d_out, preferred_element_type=jnp.float32)
+    return d_x.astype(x.dtype), d_kernel.astype(kernel.dtype)
+
+
+matmul.defvjp(_matmul_forward, _matmul_backward)
+
+
+class Dense(nn.Module):
+    """An affine map of the last axis: `[..., in]` to `[..., features]`, in `dtype`.
+
+    Parameters: kernel `[in, features]` with the logical axes `axes`, bias `[features]`.
+    """
+
+    features: int
+    use_bias: bool = True
+    axes: tuple[str | None, str | None] = ("embed", "mlp")
+    kernel_init: Callable = nn.initializers.lecun_normal()
+    dtype: DTypeLike = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        kernel = self.param(
+            "kernel",
+            sharding.axes(self.kernel_init, *self.axes),
+            (x.shape[-1], self.features),
+            self.param_dtype,
+        )
+        y = matmul(x.astype(self.dtype), kernel.astype(self.dtype))
+        if self.use_bias:
+            init = sharding.axes(nn.initializers.zeros, self.axes[1])
+            y += self.param("bias", init, (self.features,), self.param_dtype).astype(jnp.float32)
+        return y.astype(self.dtype)
+
+
+class Embed(nn.Module):
+    """A table of vectors: ids `[...]` int to `[..., features]`, in `dtype`.
+
+    An id outside `[0, vocabulary_size)` gives NaN, so that the mistake is seen. Rows are cast after
+    they are gathered: the gradient of the table is summed in `param_dtype`.
+    """
+
+    vocabulary_size: int
+    features: int
+    embedding_init: Callable = nn.initializers.normal(stddev=0.02)
+    dtype: DTypeLike = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, ids: jax.Array) -> jax.Array:
+        embedding = self.param(
+            "embedding",
+            sharding.axes(self.embedding_init, "vocab", "embed"),
+            (self.vocabulary_size, self.features),
+            self.param_dtype,
+        )
+        return jnp.take(embedding, ids, axis=0, mode="fill").astype(self.dtype)

@@ -1,0 +1,118 @@
+"""The directory of a run: claimed by one process group, and by one config.
+
+    config.json  environment.json  metrics.jsonl  checkpoints/  assets/  results/  tensorboard/
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+
+from bigmodel_jax import checkpoint, config, environment
+from bigmodel_jax.errors import UserError
+
+
+class RunDir:
+    """Opens a run's directory for training, before anything is built.
+
+    Raises:
+        UserError: it cannot be written, is not a run's, or another process trains in it.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = Path(path).expanduser().absolute()
+        self._main = jax.process_index() == 0
+        self._lock = None
+
+    def __enter__(self):
+        if not self._main:
+            return self
+        if self.path.is_dir() and not self.has_config and any(self.path.iterdir()):
+            left = [p.name for p in self.path.iterdir() if p.name != ".lock"]
+            if left:
+                raise UserError(
+                    f"{self.path} is not empty and holds no config.json ({left[0]} is in it): choose "
+                    "another --workdir."
+                )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = open(self.path / ".lock", "w")
+        except OSError as error:
+            raise UserError(f"--workdir {self.path} cannot be written: {error.strerror}.") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(f"Another process is training in {self.path}.") from error
+        return self
+
+    def __exit__(self, *_):
+        if self._lock is not None:
+            self._lock.close()
+
+    @property
+    def has_config(self) -> bool:
+        return (self.path / "config.json").is_file()
+
+    def claim(self, resolved: Mapping, allow_changes: bool) -> None:
+        """Writes the resolved config and the environment; refuses another config's directory."""
+        if not self._main:
+            return
+        text = config.to_json(resolved)
+        if self.has_config:
+            old, new = json.loads((self.path / "config.json").read_text()), json.loads(text)
+            changes = config.differences(
+                {k: v for k, v in old.items() if k not in config.NEUTRAL},
+                {k: v for k, v in new.items() if k not in config.NEUTRAL},
+            )
+            if changes and not allow_changes:
+                raise UserError(
+                    f"{self.path} belongs to another config:\n  " + "\n  ".join(changes) + "\n"
+                    "Choose another --workdir, or go on with the new config: --allow_changed_config."
+                )
+            for change in changes:
+                print(f"The config changed: {change}", flush=True)
+        _replace(self.path / "config.json", text)
+        described = json.dumps(environment.describe(), indent=2) + "\n"
+        _replace(self.path / "environment.json", described)
+
+    def write_result(self, name: str, result: Mapping) -> None:
+        """results/NAME.json."""
+        if self._main:
+            (self.path / "results").mkdir(exist_ok=True)
+            _replace(self.path / "results" / f"{name}.json", json.dumps(result, indent=2) + "\n")
+
+
+def read_config(workdir: str | os.PathLike) -> dict:
+    """The resolved config of a run, for the commands that apply it."""
+    path = Path(workdir).expanduser() / "config.json"
+    if not path.is_file():
+        raise UserError(f"{path} is not there: --workdir names the directory of a run.")
+    try:
+        return config.plain(json.loads(path.read_text()))
+    except ValueError as error:
+        raise UserError(f"{path} cannot be read: {error}.") from error
+
+
+def chosen_checkpoint(workdir: str | os.PathLike) -> Path:
+    """The best checkpoint of a run, where it watched a metric; else the newest.
+
+    Raises:
+        UserError: the run has not saved any.
+    """
+    folder = Path(workdir).expanduser() / "checkpoints"
+    known = checkpoint.all_steps(folder) if folder.is_dir() else []
+    if not known:
+        raise UserError(f"{folder} holds no checkpoint: the run has not saved one yet.")
+    newest = folder / str(max(known))
+    host = newest / "host.json"
+    best = json.loads(host.read_text()).get("best_step") if host.is_file() else None
+    return folder / str(best) if best else newest
+
+
+def _replace(path, text):
+    part = path.with_name(path.name + ".part")
+    part.write_text(text)
+    part.replace(path)

@@ -1,0 +1,115 @@
+"""How a command starts and how it fails: flags, the config file, the allocator, one-line errors.
+
+    if __name__ == "__main__":
+        run_main(main)
+"""
+
+import glob
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from absl import app, flags
+
+from bigmodel_jax.errors import UserError, nearest
+
+_DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of an error, and log verbosely.")
+
+# Each step's temporary buffers otherwise go back to the system and are faulted in again, which
+# costs a CPU run a third of its time. glibc reads this only when a process starts.
+TUNED_ALLOCATOR = (
+    "glibc.malloc.arena_max=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=68719476736"
+    ":glibc.malloc.hugetlb=1"
+)
+
+
+def run_main(main: Callable[[], None]) -> None:
+    """Runs a command: parses flags, then calls `main()`; a UserError ends it with one sentence.
+
+    A run on the CPU first executes itself anew, once, with a tuned allocator (GLIBC_TUNABLES), unless
+    BIGMODEL_ALLOCATOR=default is set.
+    """
+    tune_allocator()
+    try:
+        app.run(lambda _: _guarded(main), flags_parser=_parse)
+    except UserError as error:  # from the flags
+        _fail(error)
+
+
+def tune_allocator() -> None:
+    """Executes this command anew with TUNED_ALLOCATOR, where that helps and was not done yet."""
+    accelerator = glob.glob("/dev/nvidia[0-9]*") + glob.glob("/dev/accel*") + glob.glob("/dev/vfio/*")
+    on_cpu = os.environ.get("JAX_PLATFORMS", "") == "cpu" or not accelerator
+    chosen = "GLIBC_TUNABLES" in os.environ or os.environ.get("BIGMODEL_ALLOCATOR") == "default"
+    if sys.platform != "linux" or not on_cpu or chosen:
+        return
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    command = ["-m", spec.name] if spec else [sys.argv[0]]
+    options = [f"-W{option}" for option in sys.warnoptions]
+    os.environ["GLIBC_TUNABLES"] = TUNED_ALLOCATOR
+    os.execv(sys.executable, [sys.executable, *options, *command, *sys.argv[1:]])
+
+
+def find_config(name: str) -> str:
+    """The path of a config file, as given or from the clone this package lies in; keeps ":args".
+
+    Raises:
+        UserError: there is no such file; lists those that there are.
+    """
+    path, colon, arg = name.partition(":")
+    clone = Path(__file__).resolve().parent.parent
+    for candidate in (Path(path), clone / path):
+        if candidate.is_file():
+            # A config may derive from its neighbours: `from configs import imdb`.
+            sys.path.insert(0, str(candidate.resolve().parent.parent))
+            return f"{candidate}{colon}{arg}"
+    folder = Path("configs") if Path("configs").is_dir() else clone / "configs"
+    known = [f"configs/{p.name}" for p in folder.glob("*.py") if p.stem != "__init__"]
+    raise UserError(f"There is no config {path!r}.{nearest(path, known)}")
+
+
+def _parse(argv):
+    """absl's parser, with every error of a flag or a config as a UserError."""
+    argv = list(argv)
+    for i, item in enumerate(argv):
+        if item.startswith(("--config=", "-config=")):
+            flag, _, name = item.partition("=")
+            argv[i] = f"{flag}={find_config(name)}"
+        elif item in ("--config", "-config") and i + 1 < len(argv):
+            argv[i + 1] = find_config(argv[i + 1])
+    try:
+        rest = flags.FLAGS(argv)
+    except UserError:
+        raise
+    except flags.Error as error:
+        raise UserError(str(error)) from error
+    except (AttributeError, KeyError, ValueError, TypeError) as error:
+        if "--debug" in argv:
+            raise
+        text = str(error.args[0] if error.args else error).strip("'\"").replace("\n", " ")
+        raise UserError(f"The command line or its config is wrong: {text}") from error
+    if len(rest) > 1:
+        raise UserError(f"Unexpected argument {rest[1]!r}: flags are given as --name=value.")
+    return rest
+
+
+def _guarded(main):
+    if not _DEBUG.value:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    try:
+        main()
+    except UserError as error:
+        if _DEBUG.value:
+            raise
+        _fail(error)
+    except OSError as error:
+        if _DEBUG.value or error.strerror is None:
+            raise
+        _fail(f"{error.strerror}: {error.filename or 'while writing'}.")
+
+
+def _fail(error):
+    sys.stdout.flush()
+    print(f"error: {error}", file=sys.stderr, flush=True)
+    sys.exit(1)

@@ -1,0 +1,148 @@
+"""Where arrays live: logical axes (named by models) to mesh axes (chosen by configs).
+
+A mesh always has the six axes of AXES, of size 1 unless the config says otherwise, so that the same
+rules serve a laptop (`mesh=dict(data=-1)`) and a pod (`mesh=dict(fsdp=-1, tensor=4)`).
+"""
+
+import contextlib
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from bigmodel_jax import trees
+from bigmodel_jax.errors import UserError, nearest
+
+AXES = ("data", "fsdp", "tensor", "sequence", "expert", "stage")
+BATCH_AXES = ("data", "fsdp")
+
+# Logical axis -> mesh axis. A config may override any line in `config.rules`.
+RULES: dict[str, Any] = {
+    "batch": BATCH_AXES,
+    "length": "sequence",
+    "embed": "fsdp",
+    "mlp": "tensor",
+    "hidden": None,
+    "heads": "tensor",
+    "head_dim": None,
+    "vocab": "tensor",
+    "layers": "stage",
+    "classes": None,
+}
+
+
+def axes(init, *names: str | None):
+    """Names the axes of a parameter: `axes(initializer, "vocab", "embed")`."""
+    return nn.with_logical_partitioning(init, names)
+
+
+def shard(x: jax.Array, *names: str | None) -> jax.Array:
+    """Constrains an activation: `shard(x, "batch", "length", "embed")`; nothing without a mesh."""
+    return nn.with_logical_constraint(x, names)
+
+
+def make_mesh(sizes: Mapping[str, int], devices=None) -> Mesh:
+    """A mesh over all devices; one axis may be -1, "all that are left".
+
+    Raises:
+        UserError: an unknown axis, or sizes whose product is not the number of devices.
+    """
+    devices = jax.devices() if devices is None else devices
+    for name in sizes:
+        if name not in AXES:
+            raise UserError(f"config.mesh names the axis {name!r}.{nearest(name, AXES)}")
+    fixed = math.prod(n for n in sizes.values() if n > 0)
+    free = [name for name, n in sizes.items() if n < 0]
+    if len(free) > 1 or len(devices) % fixed or (not free and fixed != len(devices)):
+        raise UserError(
+            f"config.mesh {dict(sizes)} does not fit {len(devices)} devices: the product of its "
+            "axes must be that number, where one axis may be -1 for all that are left."
+        )
+    shape = {**dict.fromkeys(AXES, 1), **sizes, **dict.fromkeys(free, len(devices) // fixed)}
+    auto = (AxisType.Auto,) * len(AXES)
+    if len(devices) == jax.device_count():
+        return jax.make_mesh(tuple(shape[a] for a in AXES), AXES, axis_types=auto)
+    return Mesh(np.array(devices).reshape([shape[a] for a in AXES]), AXES, axis_types=auto)
+
+
+@contextlib.contextmanager
+def use(mesh: Mesh, rules: Mapping[str, Any] | None = None):
+    """Makes the mesh and the rules the current ones, for `axes` and `shard` to take effect."""
+    rules = {**RULES, **(rules or {})}
+    for name, target in rules.items():
+        if name not in RULES:
+            raise UserError(f"config.rules names the logical axis {name!r}.{nearest(name, RULES)}")
+        for axis in (target,) if isinstance(target, str) else target or ():
+            if axis not in AXES:
+                raise UserError(
+                    f"config.rules sends {name!r} to the mesh axis {axis!r}.{nearest(axis, AXES)}"
+                )
+    with jax.set_mesh(mesh), nn.logical_axis_rules(tuple(rules.items())):
+        yield
+
+
+def abstract(init, mesh: Mesh):
+    """Shapes, dtypes and shardings of the variables `init()` would return, as plain dicts.
+
+    Axes of size 1 are dropped from the specs, and a dimension that its mesh axes do not divide is
+    an error that names the parameter.
+    """
+    boxed = jax.eval_shape(init)
+    logical = nn.logical_to_mesh(nn.get_partition_spec(boxed))
+    plain = jax.eval_shape(lambda: nn.unbox(init()))
+    specs = trees.flatten(logical, is_leaf=lambda x: isinstance(x, P))
+
+    def place(path, x):
+        spec = [_present(axis, mesh) for axis in specs[path]]
+        for dim, axis in zip(x.shape, spec, strict=False):
+            count = math.prod(mesh.shape[a] for a in axis or ())
+            if dim % count:
+                raise UserError(
+                    f"Parameter {path} has shape {x.shape}: its dimension {dim} does not divide "
+                    f"over {count} devices (mesh axes {axis}). Change config.mesh, config.rules or "
+                    "the size."
+                )
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=NamedSharding(mesh, P(*spec)))
+
+    return trees.map_paths(place, plain)
+
+
+def _present(axis, mesh):
+    """The axes of one dimension that really split it, as a tuple, or None."""
+    axis = (axis,) if isinstance(axis, str) else axis or ()
+    return tuple(a for a in axis if mesh.shape[a] > 1) or None
+
+
+def follow(tree, params, mesh: Mesh):
+    """Shardings for anything made from parameters (moments, averages).
+
+    A leaf whose path ends in a parameter's path and that has its shape lives where the parameter
+    lives; all else (counts, factored moments) is on every device.
+    """
+    known = {path: (x.shape, x.sharding) for path, x in trees.flatten(params).items()}
+
+    def place(keys, x):
+        parts = [str(getattr(k, "key", getattr(k, "name", getattr(k, "idx", k)))) for k in keys]
+        for start in range(len(parts)):
+            shape, sharding = known.get("/".join(parts[start:]), (None, None))
+            if shape == x.shape:
+                return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
+        return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=NamedSharding(mesh, P()))
+
+    return jax.tree_util.tree_map_with_path(place, tree)
+
+
+def put(batch, mesh: Mesh, stacked: bool = False):
+    """Turns this process's rows of a batch into global arrays, split over (data, fsdp).
+
+    Args:
+        batch: a pytree of host arrays `[rows, ...]`, or `[k, rows, ...]` if `stacked`.
+    """
+    spec = P(None, BATCH_AXES) if stacked else P(BATCH_AXES)
+    rows = NamedSharding(mesh, spec)
+    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(rows, x), batch)

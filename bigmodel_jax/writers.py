@@ -1,0 +1,138 @@
+"""Where metrics go: the console, metrics.jsonl and TensorBoard; on one process only."""
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+class Writer:
+    """Writes rows of metrics.
+
+    A resumed run cuts metrics.jsonl back to the step it resumes from, so that the file of a run that
+    was stopped equals the file of one that was not (but for what measures time).
+
+    Args:
+        workdir: the run's directory; None writes to the console only (other processes: nothing).
+        first_step: rows after it are cut.
+        total: steps of the run, for the progress bar.
+        prefix: put before every metric's name, for data that must not be taken for other data.
+        quiet: write nothing at all.
+    """
+
+    def __init__(
+        self, workdir: Path, first_step: int, total: int, prefix: str = "", quiet: bool = False
+    ):
+        self._quiet, self._prefix, self._total = quiet, prefix, total
+        self._started, self._first = time.monotonic(), first_step
+        self._bar = None
+        if quiet:
+            return
+        from tensorboardX import SummaryWriter
+
+        path = workdir / "metrics.jsonl"
+        cut(path, first_step)
+        self._file = open(path, "a")
+        events = workdir / "tensorboard"
+        self._board = SummaryWriter(str(events), purge_step=first_step + 1 if first_step else None)
+        if sys.stdout.isatty():
+            from rich import progress
+
+            columns = [
+                progress.TextColumn("{task.fields[info]}"),
+                progress.BarColumn(),
+                progress.MofNCompleteColumn(),
+                progress.TimeElapsedColumn(),
+                progress.TimeRemainingColumn(),
+            ]
+            self._bar = progress.Progress(*columns)
+            self._bar.start()
+            self._line = self._bar.add_task("", total=total, completed=first_step, info="")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._quiet:
+            return
+        if self._bar:
+            self._bar.stop()
+        self._file.close()
+        self._board.close()
+
+    def say(self, text: str) -> None:
+        """A line on the console."""
+        if not self._quiet:
+            (self._bar.console.print if self._bar else print)(text, **_plain(self._bar))
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """One row: `{"step": 100, "train/loss": 0.41, ...}`."""
+        if self._quiet or not metrics:
+            return
+        named = {self._prefix + name: value for name, value in metrics.items()}
+        self._file.write(json.dumps({"step": step, **named}) + "\n")
+        self._file.flush()
+        for name, value in named.items():
+            self._board.add_scalar(name, value, step)
+        self._board.flush()
+
+    def progress(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Loss, rate and time left: the bar on a terminal, a plain line in a file or on a pod."""
+        if self._quiet:
+            return
+        rate = metrics.get("train/steps_per_second", 0.0)
+        shown = [f"loss {v:.4f}" for k, v in metrics.items() if k.endswith("loss")][:2]
+        info = " ".join([*shown, f"{rate:.1f} steps/s"])
+        if self._bar:
+            self._bar.update(self._line, completed=step, info=info)
+        else:
+            left = (self._total - step) / rate if rate else 0
+            print(f"step {step}/{self._total} {info} {clock(left)} left", flush=True)
+
+    def table(self, title: str, metrics: Mapping[str, float]) -> None:
+        """A table of metrics on the console."""
+        if self._quiet:
+            return
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(title=title, title_justify="left", show_header=False)
+        for name, value in metrics.items():
+            table.add_row(self._prefix + name, f"{value:.4f}")
+        (self._bar.console if self._bar else Console()).print(table)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as 1:02:03 or 2:03."""
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def cut(path: Path, last_step: int) -> None:
+    """Removes the rows after a step, and a half-written last line, by one rename."""
+    if not path.exists():
+        return
+    kept = [line for line in path.read_text().splitlines() if (_step(line) or 0) <= last_step]
+    kept = [line for line in kept if _step(line) is not None]
+    part = path.with_suffix(".part")
+    part.write_text("".join(line + "\n" for line in kept))
+    part.replace(path)
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The rows of a metrics.jsonl."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def _step(line):
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError):
+        return None
+
+
+def _plain(bar):
+    return {"markup": False, "highlight": False} if bar else {"flush": True}

@@ -1,0 +1,1 @@
+"""Experiments, one a file: plain data, made by get_config(arg)."""
