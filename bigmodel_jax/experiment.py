@@ -73,13 +73,12 @@ def open_source(config: Mapping, data_dir: str, **runtime) -> Any:
     )
 
 
-def make_plan(config: dict, data_dir: str) -> Plan:
-    """Builds everything of a run but its arrays. Call it under `sharding.use`.
+def make_plan(config: dict, data_dir: str, mesh: jax.sharding.Mesh) -> Plan:
+    """Builds everything of a run but its arrays. Call it under `sharding.use(mesh, ...)`.
 
     Args:
         config: completed and resolved.
     """
-    mesh = sharding.make_mesh(config["mesh"])
     if config["actor"]:
         source = build("data.actors", config["actor"], seed=config["seed"])
     else:

@@ -146,3 +146,9 @@ def put(batch, mesh: Mesh, stacked: bool = False):
     spec = P(None, BATCH_AXES) if stacked else P(BATCH_AXES)
     rows = NamedSharding(mesh, spec)
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(rows, x), batch)
+
+
+def replicate(tree, mesh: Mesh):
+    """Host arrays, the same in every process, as arrays on every device."""
+    everywhere = NamedSharding(mesh, P())
+    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(everywhere, x), tree)

@@ -196,7 +196,8 @@ def rollout(reset, act, length: int, learn: Step, name: str = "environment") -> 
     """Acts `length` steps in an environment written in JAX, then lets `learn` learn from them.
 
     Args:
-        reset: `(rng) -> environment state`, a pytree of arrays; it lives in slots[name].
+        reset: `() -> environment state`, a pytree of arrays; it lives in slots[name], and so in
+            the checkpoint.
         act: `(variables, environment state, rng) -> (environment state, transition)`: one step of
             the policy in the environment; `transition` is a dict of arrays `[environments, ...]`.
         length: environment steps a rollout.
@@ -204,7 +205,7 @@ def rollout(reset, act, length: int, learn: Step, name: str = "environment") -> 
     """
 
     def init(variables):
-        return {name: reset(jax.random.key(0)), **learn.init(variables)}
+        return {name: reset(), **learn.init(variables)}
 
     def update(state, batch, rng):
         act_key, learn_key = jax.random.split(rng)
@@ -220,6 +221,11 @@ def rollout(reset, act, length: int, learn: Step, name: str = "environment") -> 
         return learn.update(state, moves, learn_key)
 
     return Step(init, update)
+
+
+def before(transform, step: Step) -> Step:
+    """Applies `transform(batch) -> batch` inside the jitted step."""
+    return Step(step.init, lambda state, batch, rng: step.update(state, transform(batch), rng))
 
 
 def counted(step: Step) -> Step:

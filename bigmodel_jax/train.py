@@ -47,7 +47,7 @@ def train(
     mesh = sharding.make_mesh(config["mesh"])
     with RunDir(workdir) as run, sharding.use(mesh, config["rules"]):
         config, substitute = experiment.resolve_data(config, data_dir, strict=False)
-        plan = experiment.make_plan(config, data_dir)
+        plan = experiment.make_plan(config, data_dir, mesh)
         run.claim(plan.config, allow_changed_config)
         if hasattr(plan.source, "save_assets") and jax.process_index() == 0:
             plan.source.save_assets(run.path / "assets")
@@ -120,12 +120,8 @@ class _Run:
 
     def loop(self, state: TrainState, first: int) -> TrainState:
         """Updates until the end, an early stop or a preemption."""
-        step = steps.counted(self.plan.step)
-        step = steps.repeat(self.k, step) if self.k > 1 else step
-        layout = jax.tree.map(lambda x: x.sharding, self.plan.abstract)
-        # Pinned: otherwise XLA may choose other shardings after the first step, and a resumed run
-        # would no longer have the bits of an uninterrupted one.
-        update = jax.jit(step.update, donate_argnums=0, out_shardings=(layout, None))
+        update, store = self.compiled()
+        act = jax.jit(self.plan.task.act) if self.actor else None
         rng = jax.random.key(self.config["seed"])
         last = first if self.stopped else self.total
         begun, waited, logged = time.perf_counter(), 0.0, first
@@ -133,8 +129,8 @@ class _Run:
         with Prefetch(self.batch, self.place, first, last, self.k) as batches:
             for done, batch in zip(range(first + self.k, last + 1, self.k), batches, strict=True):
                 if self.actor:
-                    batch = self.place(self.actor.collect(state.variables, done - self.k))
-                state, row = update(state, batch, rng)
+                    batch = self.place(self.actor.collect(act, state.variables, done - self.k))
+                state, row = update(state, batch, rng, store)
                 self.rows.append(row)
 
                 logging = done % self.log_every == 0 or done == last
@@ -165,6 +161,25 @@ class _Run:
                 if ended:
                     break
         return state
+
+    def compiled(self):
+        """(`update(state, batch, rng, store) -> (state, metrics)`, the resident data or nothing)."""
+        resident = getattr(self.source, "resident", False)
+        layout = jax.tree.map(lambda x: x.sharding, self.plan.abstract)
+
+        def update(state, batch, rng, store):
+            step = self.plan.step
+            if resident:
+                step = steps.before(lambda rows: self.source.assemble(store, rows), step)
+            step = steps.counted(step)
+            step = steps.repeat(self.k, step) if self.k > 1 else step
+            return step.update(state, batch, rng)
+
+        # Pinned: otherwise XLA may choose other shardings after the first step, and a resumed run
+        # would no longer have the bits of an uninterrupted one.
+        jitted = jax.jit(update, donate_argnums=0, out_shardings=(layout, None))
+        store = sharding.replicate(self.source.store(), self.mesh) if resident else ()
+        return jitted, store
 
     def batch(self, step: int):
         return {} if self.actor else self.source.batch(step)

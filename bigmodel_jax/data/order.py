@@ -69,7 +69,7 @@ def plan_epoch(
     longest = np.where(real, lengths[indices], 0).max(1)
     longest = np.repeat(longest.reshape(-1, group).max(1), group)
     padded = np.asarray(buckets)[np.searchsorted(buckets, longest)]
-    if shuffle:
+    if shuffle and len(buckets) > 1:  # sorting made neighbours alike
         shuffled = rng.permutation(count // group)
         shuffled = (shuffled[:, None] * group + np.arange(group)).reshape(-1)
         indices, padded = indices[shuffled], padded[shuffled]

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import flax.struct
+import jax.numpy as jnp
 import numpy as np
 
 from bigmodel_jax import config
@@ -35,7 +37,8 @@ class Source:
         split: a name from `splits`, or a slice such as "test[:100]".
         training: shuffled and without end, or in one order, each example once an epoch.
         group: steps a dispatch (config.repeat).
-        resident: keep the token array on the device, and gather batches there.
+        resident: keep the token array on the device and gather batches there: `batch` then returns
+            Rows, which `assemble` turns into the same batch, bit for bit, inside the jitted step.
         data_dir: where prepared data and the cache lie.
         process: (index, count) of this process among those that share a batch.
     """
@@ -73,6 +76,9 @@ class Source:
         self.label_names = tuple(opened.label_names)
         self.tokenizer, self._data = _open(opened, splits, split, tokenizer, data_dir)
         self.fingerprint, self.labels = self._data.digest, self._data.labels
+        self.resident = resident and training
+        if self.resident and len(self._data.tokens) >= 2**31:
+            raise UserError("config.data.resident: there are 2^31 tokens or more; leave it out.")
         self._starts, self._ends = self._data.offsets[:-1], self._data.offsets[1:]
         self._lengths = np.minimum(self._ends - self._starts, max_length)
         self.examples = len(self._lengths)
@@ -91,17 +97,21 @@ class Source:
 
     def peek(self) -> dict[str, np.ndarray]:
         """A batch of this process's share, for shapes."""
-        return self.batch(0)
+        return self.assemble(self.store(), self._share(0), np)
 
-    def batch(self, step: int) -> dict[str, np.ndarray]:
+    def batch(self, step: int) -> "dict[str, np.ndarray] | Rows":
         """The rows of this process in the batch of a step; a pure function of (seed, step)."""
-        rows, length = self._planned(step)
-        index, count = self.process
-        rows = np.split(rows, count)[index]
-        valid = rows >= 0
-        batch = gather(np, self._data.tokens, self._pieces(rows), length)
-        labels = np.where(valid, self.labels[rows], 0)
-        return {**batch, "label": labels.astype(np.int32), "valid": valid}
+        rows = self._share(step)
+        return rows if self.resident else self.assemble(self._data.tokens, rows, np)
+
+    def store(self) -> np.ndarray:
+        """What a resident source keeps on the device: all tokens, [tokens]."""
+        return self._data.tokens
+
+    @staticmethod
+    def assemble(store, rows: "Rows", xp=jnp) -> dict[str, Any]:
+        """The batch of `rows`, with numpy or jax.numpy."""
+        return {**gather(xp, store, rows), "label": rows.label, "valid": rows.valid}
 
     def rows(self, step: int) -> np.ndarray:
         """Which examples the batch of a step holds over all processes, [batch_size]; -1 pads."""
@@ -131,27 +141,61 @@ class Source:
         plan = self._plans[epoch]
         return plan.indices[position], int(plan.lengths[position])
 
-    def _pieces(self, rows):
-        """(start, head, end, length) of each row: its first `head` tokens and its last others."""
-        real = rows >= 0
-        length = np.where(real, self._lengths[rows], 0)
-        head = {"head": length, "tail": 0 * length, "both": length // 2}[self.keep]
-        return np.where(real, self._starts[rows], 0), head, self._ends[rows], length
+    def _share(self, step) -> "Rows":
+        """This process's part of the batch of a step."""
+        rows, length = self._planned(step)
+        index, count = self.process
+        rows = np.split(rows, count)[index]
+        valid = rows >= 0
+        kept = np.where(valid, self._lengths[rows], 0)
+        return Rows(
+            start=np.where(valid, self._starts[rows], 0),
+            head=_head(self.keep, kept),
+            end=self._ends[rows],
+            kept=kept,
+            label=np.where(valid, self.labels[rows], 0).astype(np.int32),
+            valid=valid,
+            length=length,
+        )
 
 
-def gather(xp, flat, pieces, length: int) -> dict[str, Any]:
-    """Rows of a flat token array, `[rows, length]`, padded with 0.
+@flax.struct.dataclass
+class Rows:
+    """Where in the flat token array the rows of a batch lie; all fields [rows].
+
+    Attributes:
+        start, end: of the text.
+        head: how many tokens are taken from its start; the others are its last.
+        kept: how many tokens are taken in all.
+        label, valid: as in the batch.
+        length: of the padded rows; a constant of the compiled program.
+    """
+
+    start: Any
+    head: Any
+    end: Any
+    kept: Any
+    label: Any
+    valid: Any
+    length: int = flax.struct.field(pytree_node=False)
+
+
+def gather(xp, flat, rows: Rows) -> dict[str, Any]:
+    """{"tokens", "mask"} of rows of a flat token array, `[rows, length]`, padded with 0.
 
     Args:
-        xp: numpy, or jax.numpy for a resident array: the same batches, bit for bit.
-        pieces: (start, head, end, length) of each row, see Source._pieces.
+        xp: numpy, or jax.numpy for a resident array.
     """
-    start, head, end, count = (xp.asarray(x)[:, None] for x in pieces)
-    position = xp.arange(length)
-    mask = position < count
-    index = xp.where(position < head, start + position, end - count + position)
+    start, head, end, kept = (x[:, None] for x in (rows.start, rows.head, rows.end, rows.kept))
+    position = xp.arange(rows.length)
+    mask = position < kept
+    index = xp.where(position < head, start + position, end - kept + position)
     tokens = flat[xp.where(mask, index, 0)]
     return {"tokens": xp.where(mask, tokens, 0).astype(xp.int32), "mask": mask}
+
+
+def _head(keep, kept):
+    return {"head": kept, "tail": 0 * kept, "both": kept // 2}[keep]
 
 
 def encode(texts: Sequence[str], tokenizer, spec: Mapping) -> dict[str, np.ndarray]:
@@ -160,11 +204,11 @@ def encode(texts: Sequence[str], tokenizer, spec: Mapping) -> dict[str, np.ndarr
     counts = np.array([min(len(x), spec["max_length"]) for x in ids], np.int64)
     ends = np.cumsum([len(x) for x in ids], dtype=np.int64)
     starts = ends - [len(x) for x in ids]
-    head = {"head": counts, "tail": 0 * counts, "both": counts // 2}[spec.get("keep", "tail")]
     buckets = check_buckets(spec.get("buckets", ()), spec["max_length"])
     length = buckets[int(np.searchsorted(buckets, counts.max()))]
     flat = np.concatenate([*ids, np.zeros(1, np.int32)])
-    return gather(np, flat, (starts, head, ends, counts), length)
+    head = _head(spec.get("keep", "tail"), counts)
+    return gather(np, flat, Rows(starts, head, ends, counts, None, None, length))
 
 
 def check_buckets(buckets: Sequence[int], max_length: int) -> tuple[int, ...]:

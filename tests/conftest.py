@@ -1,0 +1,45 @@
+"""Eight pretended CPU devices, strict dtypes, a shared compilation cache; `--update-goldens`."""
+
+import os
+import tempfile
+from pathlib import Path
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(Path(tempfile.gettempdir()) / "bigmodel_jax_test_cache")
+)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
+
+
+
+@pytest.fixture(autouse=True)
+def strict_dtypes(request):
+    """No implicit dtype promotion in layers, models and tasks (optax itself relies on it)."""
+    folder = request.path.parent.name
+    with jax.numpy_dtype_promotion("strict" if folder in ("nn", "models", "tasks") else "standard"):
+        yield
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--update-goldens", action="store_true", help="Write tests/goldens anew; read the diff."
+    )
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory):
+    """Where sources keep their caches, shared by the tests of a process."""
+    return str(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """The folder of real data, or a skip that says what is missing."""
+    folder = os.environ.get("BIGMODEL_TEST_DATA")
+    if not folder:
+        pytest.skip("BIGMODEL_TEST_DATA is unset: no real data")
+    return Path(folder)

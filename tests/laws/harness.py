@@ -1,0 +1,97 @@
+"""What the laws share: the configs they hold for, and short runs of them."""
+
+import importlib
+import warnings
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from bigmodel_jax import experiment, sharding, steps, trees
+from bigmodel_jax.config import complete
+from bigmodel_jax.train import train
+from tests.strains import batch_norm, gan, policy
+
+
+def shipped(name, arg):
+    return lambda: importlib.import_module(f"configs.{name}").get_config(arg).to_dict()
+
+
+STRAINS = {
+    "gan": gan.config,
+    "batch_norm": batch_norm.config,
+    "rollout": lambda: policy.config(rollout=True),
+    "actor": lambda: policy.config(rollout=False),
+}
+CONFIGS = {
+    "imdb-lstm": shipped("imdb", "lstm,tiny"),
+    "imdb-bag": shipped("imdb", "bag,tiny"),
+}
+ALL = {**STRAINS, **CONFIGS}
+# Those whose batch comes from a source: the laws that need the same batch twice.
+WITH_SOURCE = {k: v for k, v in ALL.items() if k not in ("rollout", "actor")}
+
+
+def make_mesh(shape=None):
+    """All eight devices as data parallel, another shape of them, or one device for None."""
+    if shape is None:
+        return sharding.make_mesh({"data": 1}, jax.devices()[:1])
+    return sharding.make_mesh(shape)
+
+
+def run_steps(config, data_dir, count, mesh_shape=None, batch=None):
+    """(state, metrics of each step) after `count` steps; always on `batch` if one is given."""
+    mesh = make_mesh(mesh_shape)
+    config = complete({**config, "mesh": mesh_shape or {"data": 1}})
+    with sharding.use(mesh, config["rules"]):
+        config, _ = experiment.resolve_data(config, data_dir, strict=False)
+        plan = experiment.make_plan(config, data_dir, mesh)
+        state = experiment.fresh_state(plan)
+        layout = jax.tree.map(lambda x: x.sharding, plan.abstract)
+        update = jax.jit(steps.counted(plan.step).update, out_shardings=(layout, None))
+        act = jax.jit(plan.task.act) if config["actor"] else None
+        rows = []
+        for i in range(count):
+            if config["actor"]:
+                rows_in = plan.source.collect(act, state.variables, i)
+            else:
+                rows_in = plan.source.batch(i) if batch is None else batch
+            state, row = update(state, sharding.put(rows_in, mesh), jax.random.key(0))
+            rows.append(jax.device_get(row))
+        return state, rows
+
+
+def loss_of(row):
+    """The mean of the first loss of a step's metrics that was computed."""
+    name = next(k for k in sorted(row) if k.endswith("loss") and row[k].weight)
+    return float(row[name].total / row[name].weight)
+
+
+def saved_arrays(workdir: Path, step: int) -> dict[str, np.ndarray]:
+    """Every array of a checkpoint by path, as it lies on the disk."""
+    import orbax.checkpoint as ocp
+
+    arrays = workdir / "checkpoints" / str(step) / "arrays"
+    with warnings.catch_warnings(), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as orbax:
+        warnings.simplefilter("ignore")  # that no sharding is asked for is meant
+        trees_ = {item.name: orbax.restore(item) for item in arrays.iterdir() if item.is_dir()}
+    leaves = jax.tree_util.tree_leaves_with_path(trees_)
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+def assert_same_bits(first: dict, second: dict) -> None:
+    assert first.keys() == second.keys()
+    for path, value in first.items():
+        np.testing.assert_array_equal(value, second[path], err_msg=path)
+
+
+def relative_distance(a, b) -> float:
+    """|a - b| / |b| over all leaves together."""
+    a, b = (np.concatenate([np.ravel(x) for x in jax.tree.leaves(jax.device_get(t))]) for t in (a, b))
+    return float(np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-12))
+
+
+__all__ = [
+    "ALL", "CONFIGS", "STRAINS", "WITH_SOURCE", "assert_same_bits", "loss_of", "relative_distance",
+    "run_steps", "saved_arrays", "train", "trees",
+]  # fmt: skip
