@@ -1,7 +1,6 @@
 """What the laws share: the configs they hold for, and short runs of them."""
 
 import importlib
-import warnings
 from pathlib import Path
 
 import jax
@@ -72,10 +71,13 @@ def saved_arrays(workdir: Path, step: int) -> dict[str, np.ndarray]:
     import orbax.checkpoint as ocp
 
     arrays = workdir / "checkpoints" / str(step) / "arrays"
-    with warnings.catch_warnings(), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as orbax:
-        warnings.simplefilter("ignore")  # that no sharding is asked for is meant
-        trees_ = {item.name: orbax.restore(item) for item in arrays.iterdir() if item.is_dir()}
-    leaves = jax.tree_util.tree_leaves_with_path(trees_)
+    found = {}
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as orbax:
+        for item in (x for x in arrays.iterdir() if x.is_dir()):
+            shapes = orbax.metadata(item).item_metadata.tree
+            on_host = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
+            found[item.name] = orbax.restore(item, restore_args=on_host)
+    leaves = jax.tree_util.tree_leaves_with_path(found)
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
 
 
