@@ -1,13 +1,13 @@
 """Saving and resuming: Orbax writes the arrays, a manifest of hashes proves them whole.
 
-    checkpoints/
-      1000/                  appears by one rename, so it is whole or not there at all
-        arrays/variables/    the model's variables, restored alone by predict and evaluate
-        arrays/training/     step and slots
-        arrays/actor/        where there is an actor
-        host.json            best metric, patience, metrics of a half-finished window
-        manifest.json        sha256 of every other file; Orbax loads flipped bytes without a word
-      1500.unfinished/       being written, or what a killed run left: removed at the next start
+checkpoints/
+  1000/                  appears by one rename, so it is whole or not there at all
+    arrays/variables/    the model's variables, restored alone by predict and evaluate
+    arrays/training/     step and slots
+    arrays/actor/        where there is an actor
+    host.json            best metric, patience, metrics of a half-finished window
+    manifest.json        sha256 of every other file; Orbax loads flipped bytes without a word
+  1500.unfinished/       being written, or what a killed run left: removed at the next start
 """
 
 import hashlib
@@ -106,7 +106,7 @@ class Checkpointer:
         try:
             part.mkdir(parents=True, exist_ok=True)
             self._orbax.save(part / "arrays", args=ocp.args.Composite(**items))
-        except Exception as error:  # noqa: BLE001 - anything the disk or Orbax may say
+        except Exception as error:
             raise self._failure(step, error) from error
         host = json.loads(json.dumps(host))
         self._thread = threading.Thread(target=self._finish, args=(step, part, host))
@@ -184,7 +184,7 @@ class Checkpointer:
             steps = sorted(all_steps(self.folder))
             for old in set(steps[: -self.keep]) - {host.get("best_step")}:
                 shutil.rmtree(self.folder / str(old))
-        except BaseException as error:  # noqa: BLE001 - re-raised by wait()
+        except BaseException as error:
             self._error = self._failure(step, error)
 
     def _failure(self, step, error):
@@ -232,7 +232,7 @@ def restore_variables(checkpoint: Path, abstract) -> Any:
 def _restore(orbax, checkpoint, items):
     try:
         return orbax.restore(checkpoint / "arrays", args=ocp.args.Composite(**items))
-    except Exception as error:  # noqa: BLE001 - Orbax wraps what happened in many ways
+    except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
             f"The checkpoint {checkpoint} is whole, but is not of this model: {reason}"

@@ -188,5 +188,7 @@ def differences(old: Mapping, new: Mapping, prefix: str = "") -> list[str]:
         if isinstance(a, Mapping) and isinstance(b, Mapping):
             lines += differences(a, b, f"{prefix}{key}.")
         elif json.dumps(a, default=str) != json.dumps(b, default=str):
-            lines.append(f"{prefix}{key}: {json.dumps(a, default=str)} -> {json.dumps(b, default=str)}")
+            lines.append(
+                f"{prefix}{key}: {json.dumps(a, default=str)} -> {json.dumps(b, default=str)}"
+            )
     return lines

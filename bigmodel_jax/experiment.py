@@ -4,9 +4,7 @@ Shared by all commands, so that training, evaluation and prediction build the sa
 way.
 """
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -14,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from bigmodel_jax import optim, sharding, steps
-from bigmodel_jax.config import build, fill, plain
+from bigmodel_jax.config import build, fill
 from bigmodel_jax.durations import Clock
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.steps import Step, TrainState
@@ -38,22 +36,6 @@ class Plan(NamedTuple):
     clock: Clock
     abstract: TrainState
     init: Any
-
-
-def resolve_data(config: dict, data_dir: str, strict: bool) -> tuple[dict, str | None]:
-    """Picks one of the candidates of config.data; (config, a sentence if it is a substitute)."""
-    data = dict(config["data"])
-    if "candidates" not in data:
-        return config, None
-    from bigmodel_jax.data.resolve import resolve
-
-    candidates = data.pop("candidates")
-    strict = strict or bool(data.pop("strict", False))
-    resolved = resolve(
-        candidates, data_dir=data_dir, strict=strict, num_processes=jax.process_count()
-    )
-    data["reader"] = plain(resolved.spec)
-    return {**config, "data": data}, resolved.substitute
 
 
 def open_source(config: Mapping, data_dir: str, **runtime) -> Any:
@@ -110,9 +92,7 @@ def make_plan(config: dict, data_dir: str, mesh: jax.sharding.Mesh) -> Plan:
         step = steps.chain(step, steps.ema(config["ema"]))
     state = jax.eval_shape(lambda v: steps.create_state(step, v), variables)
     state = sharding.follow(state, variables["params"], mesh).replace(variables=variables)
-    return Plan(
-        config, mesh, source, task, step, clock, state, init=lambda: nn.unbox(boxed())
-    )
+    return Plan(config, mesh, source, task, step, clock, state, init=lambda: nn.unbox(boxed()))
 
 
 def make_task(config: Mapping) -> Any:
@@ -150,11 +130,6 @@ def for_evaluation(variables: Mapping) -> dict:
     """The variables that evaluation uses: the average in place of the parameters, if there is one."""
     rest = {k: v for k, v in variables.items() if k != "ema"}
     return {**rest, "params": variables.get("ema", variables["params"])}
-
-
-def default_data_dir() -> str:
-    """TFDS_DATA_DIR, else ~/tensorflow_datasets, as tfds has it."""
-    return os.environ.get("TFDS_DATA_DIR") or str(Path.home() / "tensorflow_datasets")
 
 
 def _accumulate(spec):

@@ -6,14 +6,13 @@ The same command again continues the run. `--config.optimizer.lr=1e-3` overrides
 command executes itself anew once with a tuned allocator; BIGMODEL_ALLOCATOR=default leaves it alone.
 """
 
-import sys
 from pathlib import Path
 
 from absl import flags
 from ml_collections import config_flags
 
 from bigmodel_jax.errors import UserError
-from bigmodel_jax.runtime import run_main
+from bigmodel_jax.runtime import DATA_DIR, run_main
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "What to train: configs/NAME.py[:variant,key=value]."
@@ -21,28 +20,20 @@ _CONFIG = config_flags.DEFINE_config_file(
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Where the run lives; by default runs/<config>[-<variant>]."
 )
-_DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Prepared data and caches; by default TFDS_DATA_DIR or ~/tensorflow_datasets."
-)
 _ALLOW = flags.DEFINE_bool(
     "allow_changed_config", False, "Go on with a run although its config has changed."
 )
-_MULTIHOST = flags.DEFINE_bool("multihost", False, "One process of several, one a host.")
 
 
 def main() -> None:
     if _CONFIG.value is None:
         raise UserError("--config=configs/NAME.py says what to train, and is missing.")
-    import jax
-
     from bigmodel_jax.train import train
 
-    if _MULTIHOST.value:
-        jax.distributed.initialize()
     train(
         _CONFIG.value.to_dict(),
         _WORKDIR.value or default_workdir(config_flags.get_config_filename(flags.FLAGS["config"])),
-        data_dir=_DATA_DIR.value,
+        data_dir=DATA_DIR.value,
         allow_changed_config=_ALLOW.value,
     )
 
@@ -54,5 +45,4 @@ def default_workdir(config: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.modules.setdefault("bigmodel_jax.main", sys.modules["__main__"])
     run_main(main)

@@ -7,34 +7,36 @@ command again starts over.
 import json
 import time
 
-from absl import app, flags
+from absl import flags, logging
 
 from bigmodel_jax.data import builders, prepared
 from bigmodel_jax.errors import UserError
+from bigmodel_jax.runtime import DATA_DIR, run_main
 
-flags.DEFINE_string("from", None, "The archive or extracted folder to prepare from.")
-flags.DEFINE_string("data_dir", None, "Where to [$TFDS_DATA_DIR, else ~/tensorflow_datasets].")
+_NAMES = ", ".join(builders.names())
+_DATASET = flags.DEFINE_string("dataset", None, f"The data set, also as the first word: {_NAMES}.")
+_FROM = flags.DEFINE_string("from", None, "Prepare it from this archive or extracted folder.")
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Prepares the data set that the command line names and prints what it holds."""
-    if len(argv) != 2:
-        raise UserError(
-            "Name one data set: `python -m bigmodel_jax.prepare NAME [--from=PATH] "
-            f"[--data_dir=DIR]`. There are: {', '.join(builders.names())}."
-        )
-    values = flags.FLAGS.flag_values_dict()
-    data_dir = values["data_dir"] or prepared.default_data_dir()
+    dataset = _DATASET.value
+    if not dataset:
+        raise UserError(f"Which data set? `python -m bigmodel_jax.prepare NAME`, of {_NAMES}.")
+    if not flags.FLAGS.debug:
+        logging.set_verbosity(logging.WARNING)
     start = time.monotonic()
-    folder, new = prepared.prepare(argv[1], data_dir, values["from"])
+    data_dir = DATA_DIR.value or prepared.default_data_dir()
+    folder, new = prepared.prepare(dataset, data_dir, _FROM.value)
     if not new:
-        print(f"{argv[1]} is already prepared in {folder} (remove that folder to do it anew).")
+        print(f"{dataset} is already prepared in {folder}; to do it anew, remove that folder.")
         return
     record = json.loads((folder / prepared.RECORD).read_text())
     counts = ", ".join(f"{split} {count:,}" for split, count in record["splits"].items())
-    print(f"{argv[1]} is prepared in {folder}: {counts} examples, {time.monotonic() - start:.0f} s.")
+    seconds = time.monotonic() - start
+    print(f"{dataset} is prepared in {folder}: {counts} examples, in {seconds:.0f} s.")
     print(f"sha256 {record['sha256']}")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_main(main, first_word="dataset")

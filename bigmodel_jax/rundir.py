@@ -1,6 +1,6 @@
 """The directory of a run: claimed by one process group, and by one config.
 
-    config.json  environment.json  metrics.jsonl  checkpoints/  assets/  results/  tensorboard/
+config.json  environment.json  metrics.jsonl  checkpoints/  assets/  results/  tensorboard/
 """
 
 import fcntl
@@ -41,7 +41,9 @@ class RunDir:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = open(self.path / ".lock", "w")
         except OSError as error:
-            raise UserError(f"--workdir {self.path} cannot be written: {error.strerror}.") from error
+            raise UserError(
+                f"--workdir {self.path} cannot be written: {error.strerror}."
+            ) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -77,6 +79,11 @@ class RunDir:
         _replace(self.path / "config.json", text)
         described = json.dumps(environment.describe(), indent=2) + "\n"
         _replace(self.path / "environment.json", described)
+
+    def read_result(self, name: str) -> dict | None:
+        """What `write_result` wrote, if it did."""
+        path = self.path / "results" / f"{name}.json"
+        return json.loads(path.read_text()) if path.is_file() else None
 
     def write_result(self, name: str, result: Mapping) -> None:
         """results/NAME.json."""

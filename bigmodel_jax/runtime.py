@@ -1,19 +1,23 @@
 """How a command starts and how it fails: flags, the config file, the allocator, one-line errors.
 
-    if __name__ == "__main__":
-        run_main(main)
+if __name__ == "__main__":
+    run_main(main)
 """
 
 import glob
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from bigmodel_jax.errors import UserError, nearest
 
+DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Prepared data and caches; by default TFDS_DATA_DIR or ~/tensorflow_datasets."
+)
 _DEBUG = flags.DEFINE_bool("debug", False, "Show the traceback of an error, and log verbosely.")
 
 # Each step's temporary buffers otherwise go back to the system and are faulted in again, which
@@ -24,13 +28,19 @@ TUNED_ALLOCATOR = (
 )
 
 
-def run_main(main: Callable[[], None]) -> None:
+def run_main(main: Callable[[], None], first_word: str | None = None) -> None:
     """Runs a command: parses flags, then calls `main()`; a UserError ends it with one sentence.
+
+    A word that comes first is the value of the flag `first_word`, if the command has one.
 
     A run on the CPU first executes itself anew, once, with a tuned allocator (GLIBC_TUNABLES), unless
     BIGMODEL_ALLOCATOR=default is set.
     """
     tune_allocator()
+    for name in ("data_dir", "debug"):  # shown by --help among the command's own
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
+    if first_word and sys.argv[1:] and not sys.argv[1].startswith("-"):
+        sys.argv[1] = f"--{first_word}={sys.argv[1]}"
     try:
         app.run(lambda _: _guarded(main), flags_parser=_parse)
     except UserError as error:  # from the flags
@@ -39,7 +49,9 @@ def run_main(main: Callable[[], None]) -> None:
 
 def tune_allocator() -> None:
     """Executes this command anew with TUNED_ALLOCATOR, where that helps and was not done yet."""
-    accelerator = glob.glob("/dev/nvidia[0-9]*") + glob.glob("/dev/accel*") + glob.glob("/dev/vfio/*")
+    accelerator = (
+        glob.glob("/dev/nvidia[0-9]*") + glob.glob("/dev/accel*") + glob.glob("/dev/vfio/*")
+    )
     on_cpu = os.environ.get("JAX_PLATFORMS", "") == "cpu" or not accelerator
     chosen = "GLIBC_TUNABLES" in os.environ or os.environ.get("BIGMODEL_ALLOCATOR") == "default"
     if sys.platform != "linux" or not on_cpu or chosen:
@@ -87,22 +99,34 @@ def _parse(argv):
     except (AttributeError, KeyError, ValueError, TypeError) as error:
         if "--debug" in argv:
             raise
-        text = str(error.args[0] if error.args else error).strip("'\"").replace("\n", " ")
-        raise UserError(f"The command line or its config is wrong: {text}") from error
+        raise UserError(_text(error)) from error
     if len(rest) > 1:
         raise UserError(f"Unexpected argument {rest[1]!r}: flags are given as --name=value.")
     return rest
 
 
+def _text(error):
+    """What ml_collections means, which wraps a misspelt key's error in others."""
+    while error.args and isinstance(error.args[0], BaseException):
+        error = error.args[0]
+    text = " ".join(str(error.args[0] if error.args else error).split())
+    misspelt = re.fullmatch(r"'([^']*)'( Did you mean \"([^\"]*)\" instead of .*)?", text)
+    if not misspelt:
+        return f"The command line or the config is wrong: {text}"
+    key, near = misspelt[1], misspelt[3]
+    return f"The config has no key {key!r}.{f' Did you mean {near!r}?' if near else ''}"
+
+
 def _guarded(main):
-    if not _DEBUG.value:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    logging.set_verbosity(logging.DEBUG if _DEBUG.value else logging.ERROR)
     try:
         main()
     except UserError as error:
         if _DEBUG.value:
             raise
         _fail(error)
+    except KeyboardInterrupt:
+        _fail("interrupted; the same command again goes on from what was saved.")
     except OSError as error:
         if _DEBUG.value or error.strerror is None:
             raise

@@ -248,4 +248,3 @@ def repeat(k: int, step: Step) -> Step:
         return jax.lax.scan(lambda s, b: step.update(s, b, rng), state, batches, length=k)
 
     return Step(step.init, update)
-

@@ -1,8 +1,8 @@
 """The training loop: one for every task.
 
-    config -> source, task, step           what to train (experiment.py)
-           -> state                        this run's checkpoint, else fresh
-           -> update, update, update, ...  each followed by log, evaluation, checkpoint when due
+config -> source, task, step           what to train (experiment.py)
+       -> state                        this run's checkpoint, else fresh
+       -> update, update, update, ...  each followed by log, evaluation, checkpoint when due
 """
 
 import time
@@ -16,6 +16,8 @@ from bigmodel_jax import experiment, optim, sharding, steps
 from bigmodel_jax.checkpoint import Checkpointer, restore_variables
 from bigmodel_jax.config import build, complete
 from bigmodel_jax.data.prefetch import Prefetch
+from bigmodel_jax.data.prepared import default_data_dir
+from bigmodel_jax.data.resolve import resolve_data
 from bigmodel_jax.errors import UserError, nearest
 from bigmodel_jax.experiment import Plan
 from bigmodel_jax.metrics import Sums
@@ -42,11 +44,13 @@ def train(
     Raises:
         UserError: bad input, a damaged checkpoint, a non-finite loss, a full disk.
     """
-    data_dir = data_dir or experiment.default_data_dir()
+    data_dir = data_dir or default_data_dir()
     config = complete(config)
     mesh = sharding.make_mesh(config["mesh"])
     with RunDir(workdir) as run, sharding.use(mesh, config["rules"]):
-        config, substitute = experiment.resolve_data(config, data_dir, strict=False)
+        config["data"], substitute = resolve_data(
+            config["data"], data_dir=data_dir, num_processes=jax.process_count()
+        )
         plan = experiment.make_plan(config, data_dir, mesh)
         run.claim(plan.config, allow_changed_config)
         if hasattr(plan.source, "save_assets") and jax.process_index() == 0:
@@ -155,9 +159,11 @@ class _Run:
                 ended = done == last or self.stopped or preempted
                 if improved or ended or self.keeper.due(done, logging):
                     self.save(state, done)
-                if preempted and not done == last:
+                if preempted and done != last:
                     self.keeper.wait()
-                    self.writer.say(f"Asked to stop (SIGTERM): saved step {done}; run again to go on.")
+                    self.writer.say(
+                        f"Asked to stop (SIGTERM): saved step {done}; run again to go on."
+                    )
                 if ended:
                     break
         return state
@@ -262,15 +268,17 @@ class _Run:
                 self.keeper.wait()
                 best = self.keeper.folder / str(self.stopping.best_step)
                 variables = restore_variables(best, self.plan.abstract.variables)
-        last = [name for name in self.evaluators if name not in self.intervals]
         metrics = {}
-        for name in last:
-            results = self.evaluators[name].run(experiment.for_evaluation(variables))
-            details = getattr(self.evaluators[name], "details", {})
-            kept = {k: v for k, v in details.items() if not isinstance(v, np.ndarray)}
-            self.run.write_result(name, {"step": done, "chosen": chosen, **results, **kept})
-            metrics |= {f"{name}/{key}": value for key, value in results.items()}
-        self.writer.write(done, metrics)
+        for name in (n for n in self.evaluators if n not in self.intervals):
+            results = self.run.read_result(name)
+            if results is None or (results["step"], results["chosen"]) != (done, chosen):
+                numbers = self.evaluators[name].run(experiment.for_evaluation(variables))
+                details = getattr(self.evaluators[name], "details", {})
+                kept = {k: v for k, v in details.items() if not isinstance(v, np.ndarray)}
+                results = {"step": done, "chosen": chosen, "metrics": numbers, **kept}
+                self.writer.write(done, {f"{name}/{k}": v for k, v in numbers.items()})
+                self.run.write_result(name, results)
+            metrics |= {f"{name}/{key}": value for key, value in results["metrics"].items()}
         if metrics:
             self.writer.table(f"Results with the parameters of {chosen}", metrics)
         if self.substitute:
@@ -296,7 +304,9 @@ class _Run:
     def _steps(self, duration, what):
         count = self.plan.clock.steps(duration, what)
         if count % self.k:
-            raise UserError(f"{what} is {count} steps, which config.repeat={self.k} does not divide.")
+            raise UserError(
+                f"{what} is {count} steps, which config.repeat={self.k} does not divide."
+            )
         return count
 
     def _monitor(self, key: str, spec: Mapping | None = None) -> Monitor | None:

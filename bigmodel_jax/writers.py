@@ -34,7 +34,7 @@ class Writer:
 
         path = workdir / "metrics.jsonl"
         cut(path, first_step)
-        self._file = open(path, "a")
+        self._file = open(path, "a")  # noqa: SIM115 - closed on exit
         events = workdir / "tensorboard"
         self._board = SummaryWriter(str(events), purge_step=first_step + 1 if first_step else None)
         if sys.stdout.isatty():

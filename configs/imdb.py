@@ -1,7 +1,7 @@
 """Sentiment of IMDB reviews, from 25,000 labelled reviews.
 
-    python -m bigmodel_jax.prepare imdb_reviews --from=aclImdb.tar.xz
-    python -m bigmodel_jax.main --config=configs/imdb.py:lstm
+python -m bigmodel_jax.prepare imdb_reviews --from=aclImdb.tar.xz
+python -m bigmodel_jax.main --config=configs/imdb.py:lstm
 """
 
 from ml_collections import ConfigDict
@@ -29,10 +29,16 @@ def get_config(arg=None):
     )
     config.model = dict(name="lstm", dropout=0.3)
     config.task = dict(name="classify")
-    config.optimizer = dict(name="adam", lr=2e-3, clip=1.0, schedule=dict(name="cosine", warmup="2%"))
+    config.optimizer = dict(
+        name="adam", lr=2e-3, clip=1.0, schedule=dict(name="cosine", warmup="2%")
+    )
     config.duration = "4 epochs"
     if arg.quick or arg.tiny:
-        sizes = dict(train_size=320, test_size=96) if arg.tiny else dict(train_size=20_000, test_size=5_000)
+        sizes = (
+            dict(train_size=320, test_size=96)
+            if arg.tiny
+            else dict(train_size=20_000, test_size=5_000)
+        )
         config.data.candidates = (dict(name="synthetic_reviews", **sizes),)
         config.data.max_length = 64 if arg.tiny else 160
     if arg.tiny:

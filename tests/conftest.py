@@ -11,9 +11,8 @@ os.environ.setdefault(
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
-import jax  # noqa: E402
-import pytest  # noqa: E402
-
+import jax
+import pytest
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,7 @@
 """The base of our tfds builders: array_record files, written the same, bit for bit, every time."""
 
+from typing import Any
+
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import writer
 from tensorflow_datasets.core.file_adapters import FileFormat
@@ -28,4 +30,5 @@ class _Writer(writer.ExampleWriter):
 
 
 def _sorted(example: bytes) -> bytes:
-    return tf_example_pb2.Example.FromString(example).SerializeToString(deterministic=True)
+    message: Any = tf_example_pb2  # its classes are made at run time
+    return message.Example.FromString(example).SerializeToString(deterministic=True)

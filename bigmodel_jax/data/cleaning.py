@@ -11,7 +11,10 @@ import unicodedata
 
 # An attribute needs its "=", so that "if a <b and c> d" is prose and `<b class="x">` is not.
 _ATTRIBUTES = r"""(?:\s+[\w:.-]+\s*=\s*(?:"[^"]*"|'[^']*'|[^\s"'<>]+))*\s*/?"""
-_HIDDEN = re.compile(r"<!--.*?-->|<(script|style)\b[^>]*>.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
+# What is never closed runs to the end of the text, as in a browser.
+_HIDDEN = re.compile(
+    r"<!--.*?(?:-->|\Z)|<(script|style)\b[^<>]*>.*?(?:</\1\s*>|\Z)", re.DOTALL | re.IGNORECASE
+)
 _INLINE = re.compile(
     rf"</?(?:a|abbr|b|big|cite|code|em|font|i|mark|s|small|span|strong|sub|sup|tt|u){_ATTRIBUTES}>",
     re.IGNORECASE,

@@ -68,7 +68,7 @@ class Prefetch:
                 batches = [self._batch(step + i) for i in range(self._group)]
                 batch = batches[0] if self._group == 1 else stack(batches)
                 self._queue.put(self._place(batch))
-        except BaseException as error:  # noqa: BLE001 - re-raised where the item is awaited
+        except BaseException as error:
             self._queue.put(error)
 
 

@@ -62,7 +62,7 @@ class TextFile:
 
 
 class ClassFolder:
-    """A folder of folders: CLASS/ANY_FILE, where a file is a text and its folder's name the label."""
+    """A folder of folders, CLASS/FILE: a file is a text, its folder's name the label."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -157,8 +157,8 @@ def _table(lines: _Lines, text_column: str, label_column: str, **dialect) -> Par
         if column not in header:
             hint = " Its fields must be separated by commas." if ";" in header[0] else ""
             raise UserError(
-                f"{lines.path} line 1 has no column {column!r}. There are: {', '.join(header)}.{hint}"
-                " Name them with text_column and label_column."
+                f"{lines.path} line 1 has no column {column!r}. There are: {', '.join(header)}."
+                f"{hint} Name them with text_column and label_column."
             )
     text_field, label_field = header.index(text_column), header.index(label_column)
 
@@ -210,7 +210,9 @@ def _tabbed(*_) -> Parse:
         for raw in filter(str.strip, lines):
             label, tab, text = raw.rstrip("\r\n").partition("\t")
             if not tab:
-                raise UserError(f"{lines.path} line {lines.line} has no tab between label and text.")
+                raise UserError(
+                    f"{lines.path} line {lines.line} has no tab between label and text."
+                )
             yield lines.line, text, label
 
     return parse

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bigmodel_jax import config
-from bigmodel_jax.data import builders, prepared
+from bigmodel_jax.data import builders, prepared, splits
 from bigmodel_jax.data.download import probe
 from bigmodel_jax.data.readers import Unavailable
 from bigmodel_jax.errors import UserError
@@ -20,6 +20,41 @@ class Resolved(NamedTuple):
     spec: dict
     reader: Any
     substitute: str | None
+
+
+# Of the user's own files, named beside the other options of config.data.
+OWN_FILES = ("path", "text_column", "label_column")
+
+
+def resolve_data(
+    data: Mapping, *, data_dir: str, strict: bool = False, num_processes: int = 1
+) -> tuple[dict, str | None]:
+    """config.data with one `reader` in place of candidates, and the splits that it has.
+
+    Returns:
+        The dict, and a sentence for the user where the reader is a substitute.
+    """
+    data = config.plain(data)
+    if "reader" not in data and "candidates" not in data:
+        return data, None
+    substitute, strict = None, strict or bool(data.pop("strict", False))
+    if "candidates" in data:
+        chosen = resolve(
+            data.pop("candidates"), data_dir=data_dir, strict=strict, num_processes=num_processes
+        )
+        data["reader"], reader, substitute = (
+            config.plain(chosen.spec),
+            chosen.reader,
+            chosen.substitute,
+        )
+    else:
+        own = {key: data.pop(key) for key in OWN_FILES if key in data}
+        if own and own.get("path") is None:
+            raise UserError("Where are your texts? --config.data.path=FILE_OR_FOLDER names them.")
+        data["reader"] = {**data["reader"], **own}
+        reader = config.build("data.readers", data["reader"], data_dir=data_dir)
+    data["splits"] = splits.complete(data["splits"], reader.splits)
+    return data, substitute
 
 
 def resolve(

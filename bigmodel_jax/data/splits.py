@@ -1,4 +1,4 @@
-"""Splits by slice, as tfds writes them: "train", "train[:90%]", "train[-2000:]", "test[10%:20%]"."""
+"""Splits by slice, as tfds writes them: "train", "train[:90%]", "train[-2000:]"."""
 
 import math
 import re
@@ -24,7 +24,9 @@ def parse(spec: str, sizes: Mapping[str, int]) -> tuple[str, np.ndarray]:
     """
     match = _SPLIT.fullmatch(spec)
     if not match:
-        raise UserError(f'The split {spec!r} is not like "train", "train[:90%]" or "train[-2000:]".')
+        raise UserError(
+            f'The split {spec!r} is not like "train", "train[:90%]" or "train[-2000:]".'
+        )
     name = match["name"]
     if name not in sizes:
         raise UserError(f"There is no split {name!r}.{nearest(name, sizes)}")
@@ -34,6 +36,27 @@ def parse(spec: str, sizes: Mapping[str, int]) -> tuple[str, np.ndarray]:
     if start >= stop:
         raise UserError(f"The split {spec!r} is empty: {name!r} has {size:,} examples.")
     return name, np.arange(start, stop)
+
+
+def complete(splits: Mapping[str, str], sizes: Mapping[str, int]) -> dict[str, str]:
+    """`splits` of a config, fitted to the splits that the data set really has.
+
+    A data set with a validation split of its own uses that and trains on all of train; one without
+    a test split gets it cut from train, 80/10/10.
+
+    Args:
+        splits: slices by name, e.g. dict(train="train[:90%]", val="train[90%:]", test="test").
+        sizes: the data set's own splits.
+    """
+    splits = dict(splits)
+    own_validation = "validation" in sizes
+    if own_validation:
+        splits |= {"train": "train", "val": "validation"}
+    if splits.get("test") == "test" and "test" not in sizes:
+        splits |= {"train": "train[:90%]" if own_validation else "train[:80%]"}
+        splits |= {"test": "train[90%:]"}
+        splits |= {} if own_validation else {"val": "train[80%:90%]"}
+    return splits
 
 
 def _position(text: str, size: int, spec: str) -> int:

@@ -27,8 +27,7 @@ class Source:
     Args:
         reader: spec of a reader; resolved from the config's candidates.
         splits: slices of the data by the names that evaluators use, e.g.
-            dict(train="train[:90%]", val="train[90%:]", test="test"). A data set without a test
-            split gets one cut from train: the last 10%, where the rest keeps its proportions.
+            dict(train="train[:90%]", val="train[90%:]", test="test"); see data/splits.py.
         tokenizer: spec of a tokenizer.
         max_length: longer texts are cut.
         keep: which part of a long text stays: "head", "tail" or "both" (half of each).
@@ -71,7 +70,6 @@ class Source:
             )
         self.buckets = check_buckets(buckets, max_length)
         opened = config.build("data.readers", reader, data_dir=data_dir)
-        splits = with_test_split(splits, opened.splits)
         self.reader_name, self.synthetic = opened.name, opened.synthetic
         self.label_names = tuple(opened.label_names)
         self.tokenizer, self._data = _open(opened, splits, split, tokenizer, data_dir)
@@ -221,19 +219,11 @@ def check_buckets(buckets: Sequence[int], max_length: int) -> tuple[int, ...]:
     return buckets
 
 
-def with_test_split(splits: Mapping[str, str], sizes: Mapping[str, int]) -> dict[str, str]:
-    """`splits`, cut from train alone where the data set has no test split."""
-    splits = dict(splits)
-    if "test" in sizes or splits.get("test") != "test":
-        return splits
-    return {**splits, "train": "train[:80%]", "val": "train[80%:90%]", "test": "train[90%:]"}
-
-
 def _open(reader, splits, split, spec, data_dir):
     """(tokenizer, tokenised arrays) of a split, from the cache or made now."""
     kept = {"reader": reader.fingerprint(), "tokenizer": config.plain(spec)}
     tokenizer = config.build("data.tokenizers", spec)
-    train = splits["train"] if "train" in splits else "train"
+    train = splits["train"]
     name = tokenized.fingerprint(**kept, train=train, split="vocabulary")
     vocabulary = tokenized.folder(data_dir, name)
     if (vocabulary / "tokenizer.json").is_file():
@@ -247,7 +237,7 @@ def _open(reader, splits, split, spec, data_dir):
         vocabulary.mkdir(exist_ok=True)
         (part / "tokenizer.json").replace(vocabulary / "tokenizer.json")
         part.rmdir()
-    expression = splits.get(split, split)
+    expression = find_split(splits, split)
     origin = {**kept, "train": train, "split": expression}
     path = tokenized.folder(data_dir, tokenized.fingerprint(**origin))
     found = tokenized.load(path)
@@ -271,7 +261,7 @@ def load_assets(folder: Path, spec: Mapping) -> tuple[Any, tuple[str, ...]]:
 
 
 def find_split(splits: Mapping[str, str], name: str) -> str:
-    """The slice that a split's name stands for, or the slice itself."""
+    """The slice that a split's name stands for, or the slice itself ("test[:100]")."""
     if name in splits or "[" in name:
         return splits.get(name, name)
     raise UserError(f"The config has no split {name!r}.{nearest(name, splits)}")

@@ -1,9 +1,9 @@
 """Tokenised once: texts become flat arrays of ids on the disk, under a fingerprint of their origin.
 
-    <cache>/<fingerprint>/tokens.npy    int32, all texts one after another
-                          offsets.npy   int64 [examples + 1]
-                          labels.npy    int32 [examples]
-                          meta.json     what it was made from, and the hash of the arrays
+<cache>/<fingerprint>/tokens.npy    int32, all texts one after another
+                      offsets.npy   int64 [examples + 1]
+                      labels.npy    int32 [examples]
+                      meta.json     what it was made from, and the hash of the arrays
 """
 
 import hashlib
@@ -46,7 +46,9 @@ def load(path: Path) -> Tokenized | None:
     """The cached arrays, or None if there are none."""
     try:
         meta = json.loads((path / "meta.json").read_text())
-        arrays = [np.load(path / f"{n}.npy", mmap_mode="r") for n in ("tokens", "offsets", "labels")]
+        arrays = [
+            np.load(path / f"{n}.npy", mmap_mode="r") for n in ("tokens", "offsets", "labels")
+        ]
     except (OSError, ValueError):
         return None
     if len(arrays[0]) != meta["tokens"] or len(arrays[1]) != meta["examples"] + 1:

@@ -22,39 +22,38 @@ from bigmodel_jax.nn.linear import matmul
 def lstm(gates: jax.Array, kernel: jax.Array, mask: jax.Array, reverse: bool = False) -> jax.Array:
     """The recurrence of an LSTM (Hochreiter and Schmidhuber 1997; Gers et al. 2000, forget gate).
 
-    It starts from zeros and keeps the cell in float32; where the mask is False the state stays as
-    it is. Backwards over rows padded at their end it so starts at the last real token.
+    It starts from zeros; where the mask is False the state stays as it is, so that the reverse
+    direction over rows padded at their end starts at the last real token. The state and what is
+    saved for the backward pass are float32, and only the operands of products have the kernel's
+    dtype: XLA's CPU backend takes several times as long to store bfloat16 in a scan.
 
     Args:
-        gates: `[length, batch, 4 * hidden]` float32, the inputs' share of the gates' pre-activations, in
-            the order input, forget, candidate, output.
-        kernel: `[hidden, 4 * hidden]`; its dtype is that of the operands of all products.
+        gates: `[length, batch, 4 * hidden]` float32, the inputs' share of the gates'
+            pre-activations, in the order input, forget, candidate, output.
+        kernel: `[hidden, 4 * hidden]`.
         mask: `[length, batch]` bool, True where there is a token.
         reverse: from the last step to the first.
 
     Returns:
-        The hidden state after each step, `[length, batch, hidden]`, in the kernel's dtype.
+        The hidden state after each step, `[length, batch, hidden]` float32.
     """
     return _forward(gates, kernel, mask, reverse)[0]
 
 
 def _forward(gates, kernel, mask, reverse):
-    batch, hidden = gates.shape[1], kernel.shape[0]
-
     def step(state, inputs):
         h, c = state
         gates, real = inputs
-        i, f, g, o = jnp.split(gates + matmul(h, kernel), 4, axis=-1)
+        i, f, g, o = jnp.split(gates + matmul(h.astype(kernel.dtype), kernel), 4, axis=-1)
         i, f, g, o = nn.sigmoid(i), nn.sigmoid(f), jnp.tanh(g), nn.sigmoid(o)
         new_c = f * c + i * g
-        new_h = (o * jnp.tanh(new_c)).astype(h.dtype)
-        activations = jnp.concatenate([i, f, g, o], axis=-1).astype(kernel.dtype)
+        new_h = o * jnp.tanh(new_c)
         state = jnp.where(real, new_h, h), jnp.where(real, new_c, c)
-        return state, (state[0], activations, c)
+        return state, (state[0], jnp.concatenate([i, f, g, o], axis=-1), c)
 
-    start = jnp.zeros((batch, hidden), kernel.dtype), jnp.zeros((batch, hidden), jnp.float32)
+    zeros = jnp.zeros((gates.shape[1], kernel.shape[0]), jnp.float32)
     inputs = gates, mask[..., None]
-    _, (h, activations, c_before) = lax.scan(step, start, inputs, reverse=reverse)
+    _, (h, activations, c_before) = lax.scan(step, (zeros, zeros), inputs, reverse=reverse)
     return h, (h, activations, c_before, kernel, mask)
 
 
@@ -65,29 +64,30 @@ def _backward(reverse, saved, d_h):
     def step(d_state, inputs):
         d_h, d_c = d_state
         d_output, activations, c_before, real = inputs
-        i, f, g, o = jnp.split(activations.astype(jnp.float32), 4, axis=-1)
+        i, f, g, o = jnp.split(activations, 4, axis=-1)
         tanh_c = jnp.tanh(f * c_before + i * g)
-        d_h += d_output.astype(jnp.float32)
+        d_h += d_output
         d_new_c = d_c + d_h * o * (1 - tanh_c**2)
-        d_gates = [
-            d_new_c * g * i * (1 - i),
-            d_new_c * c_before * f * (1 - f),
-            d_new_c * i * (1 - g**2),
-            d_h * tanh_c * o * (1 - o),
-        ]
-        d_gates = jnp.where(real, jnp.concatenate(d_gates, axis=-1), 0).astype(kernel.dtype)
-        d_state = (
-            jnp.where(real, matmul(d_gates, kernel_transposed), d_h),
-            jnp.where(real, d_new_c * f, d_c),
-        )
-        return d_state, d_gates
+        d_i = d_new_c * g * i * (1 - i)
+        d_f = d_new_c * c_before * f * (1 - f)
+        d_g = d_new_c * i * (1 - g**2)
+        d_o = d_h * tanh_c * o * (1 - o)
+        d_gates = jnp.where(real, jnp.concatenate([d_i, d_f, d_g, d_o], axis=-1), 0)
+        before = matmul(d_gates.astype(kernel.dtype), kernel_transposed), d_new_c * f
+        return (jnp.where(real, before[0], d_h), jnp.where(real, before[1], d_c)), d_gates
 
-    end = jnp.zeros_like(c_before[0]), jnp.zeros_like(c_before[0])
+    zeros = jnp.zeros_like(c_before[0])
     inputs = d_h, activations, c_before, mask[..., None]
-    _, d_gates = lax.scan(step, end, inputs, reverse=not reverse)
-    before, after = (h[:-1], d_gates[1:]) if not reverse else (h[1:], d_gates[:-1])
-    d_kernel = jnp.einsum("tbh,tbg->hg", before, after, preferred_element_type=jnp.float32)
-    return d_gates.astype(jnp.float32), d_kernel.astype(kernel.dtype), None
+    _, d_gates = lax.scan(step, (zeros, zeros), inputs, reverse=not reverse)
+    # Each step's gates met the state before it; at the first step that is zero.
+    h_before, d_after = (h[1:], d_gates[:-1]) if reverse else (h[:-1], d_gates[1:])
+    d_kernel = jnp.einsum(
+        "tbh,tbg->hg",
+        h_before.astype(kernel.dtype),
+        d_after.astype(kernel.dtype),
+        preferred_element_type=jnp.float32,
+    )
+    return d_gates, d_kernel.astype(kernel.dtype), None
 
 
 lstm.defvjp(_forward, _backward)
@@ -142,4 +142,5 @@ class LSTM(nn.Module):
         gates = matmul(x.astype(self.dtype), input_kernel.astype(self.dtype))
         gates = (gates + bias.astype(jnp.float32)).swapaxes(0, 1)
         h = lstm(gates, recurrent_kernel.astype(self.dtype), mask.swapaxes(0, 1), self.reverse)
+        h = h.astype(self.dtype)
         return h.swapaxes(0, 1), h[0 if self.reverse else -1]

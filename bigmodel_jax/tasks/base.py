@@ -16,6 +16,8 @@ class Task:
     tasks have besides: `predict` (for evaluation and prediction), `fit` (a closed-form start).
     """
 
+    mutable = ("batch_stats",)  # collections that the model changes while it trains
+
     def __init__(self, model: Any):
         self.model = model
 
@@ -40,7 +42,7 @@ class Task:
     def apply(self, variables: Variables, batch: Batch, rng: jax.Array | None, *, train: bool):
         """(the model's output, new batch statistics and the like)."""
         given = {k: v for k, v in variables.items() if k != "ema"}
-        mutable = [k for k in given if k != "params"] if train else []
+        mutable = [k for k in self.mutable if k in given] if train else []
         rngs = {"dropout": rng} if rng is not None else {}
         out = self.model.apply(
             given, *self.inputs(batch), train=train, rngs=rngs, mutable=mutable or False

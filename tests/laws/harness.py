@@ -8,6 +8,7 @@ import numpy as np
 
 from bigmodel_jax import experiment, sharding, steps, trees
 from bigmodel_jax.config import complete
+from bigmodel_jax.data.resolve import resolve_data
 from bigmodel_jax.train import train
 from tests.strains import batch_norm, gan, policy
 
@@ -43,7 +44,7 @@ def run_steps(config, data_dir, count, mesh_shape=None, batch=None):
     mesh = make_mesh(mesh_shape)
     config = complete({**config, "mesh": mesh_shape or {"data": 1}})
     with sharding.use(mesh, config["rules"]):
-        config, _ = experiment.resolve_data(config, data_dir, strict=False)
+        config["data"], _ = resolve_data(config["data"], data_dir=data_dir)
         plan = experiment.make_plan(config, data_dir, mesh)
         state = experiment.fresh_state(plan)
         layout = jax.tree.map(lambda x: x.sharding, plan.abstract)
@@ -89,7 +90,9 @@ def assert_same_bits(first: dict, second: dict) -> None:
 
 def relative_distance(a, b) -> float:
     """|a - b| / |b| over all leaves together."""
-    a, b = (np.concatenate([np.ravel(x) for x in jax.tree.leaves(jax.device_get(t))]) for t in (a, b))
+    a, b = (
+        np.concatenate([np.ravel(x) for x in jax.tree.leaves(jax.device_get(t))]) for t in (a, b)
+    )
     return float(np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-12))
 
 

@@ -7,7 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from bigmodel_jax import sharding, trees
+from bigmodel_jax import experiment, sharding, trees
+from bigmodel_jax.config import complete
+from bigmodel_jax.data.resolve import resolve_data
 from tests.laws.harness import ALL, CONFIGS, WITH_SOURCE, loss_of, run_steps, train
 
 GOLDENS = Path(__file__).parent.parent / "goldens"
@@ -34,19 +36,12 @@ def test_the_loss_falls_on_one_repeated_batch(name, data_dir):
     config = WITH_SOURCE[name]()
     config["duration"] = "100 steps"
     _, first = run_steps(config, data_dir, 1)
-    import bigmodel_jax.experiment as experiment
-
-    source = experiment.open_source(_resolved(config, data_dir), data_dir, split="train")
+    resolved = complete(config)
+    resolved["data"], _ = resolve_data(resolved["data"], data_dir=data_dir)
+    source = experiment.open_source(resolved, data_dir, split="train")
     _, rows = run_steps(config, data_dir, 30, batch=source.batch(0))
     assert loss_of(rows[-1]) < 0.9 * loss_of(rows[0])
     assert loss_of(rows[0]) == pytest.approx(loss_of(first[0]), rel=1e-4)
-
-
-def _resolved(config, data_dir):
-    from bigmodel_jax import experiment
-    from bigmodel_jax.config import complete
-
-    return experiment.resolve_data(complete(config), data_dir, strict=False)[0]
 
 
 @pytest.mark.parametrize("name", ["rollout", "actor"])

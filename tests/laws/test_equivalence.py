@@ -1,11 +1,14 @@
 """Laws 4 and 6: what must not matter does not: devices, micro-batches, dispatches, residence."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
 
 from bigmodel_jax import experiment
 from bigmodel_jax.config import complete
+from bigmodel_jax.data.resolve import resolve_data
 from tests.laws.harness import (
     ALL,
     CONFIGS,
@@ -105,7 +108,7 @@ def test_resident_equals_streaming(name, tmp_path, data_dir):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_shares_of_processes_make_up_the_same_global_batch(name, processes, data_dir):
     config = complete(CONFIGS[name]())
-    config, _ = experiment.resolve_data(config, data_dir, strict=False)
+    config["data"], _ = resolve_data(config["data"], data_dir=data_dir)
     build = experiment.build
 
     def source(process):
@@ -130,8 +133,6 @@ def test_evaluation_counts_each_example_once_at_any_batch_size(name, tmp_path, d
         )
         train(config, tmp_path / str(batch_size), data_dir=data_dir)
         results.append((tmp_path / str(batch_size) / "results" / "test.json").read_text())
-    import json
-
     first, *others = [json.loads(text) for text in results]
     assert first["examples"] == 96 and np.sum(first["confusion_matrix"]) == 96
     for other in others:

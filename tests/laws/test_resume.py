@@ -29,5 +29,7 @@ def test_stopped_and_resumed_equals_never_stopped(name, tmp_path, data_dir, monk
     monkeypatch.undo()
     train(config, tmp_path / "stopped", data_dir=data_dir)
 
-    assert_same_bits(saved_arrays(tmp_path / "stopped", 12), saved_arrays(tmp_path / "straight", 12))
+    assert_same_bits(
+        saved_arrays(tmp_path / "stopped", 12), saved_arrays(tmp_path / "straight", 12)
+    )
     assert rows(tmp_path / "stopped") == rows(tmp_path / "straight")

@@ -43,7 +43,9 @@ class Task(base.Task):
     def step(self, optimizer):
         return steps.chain(
             steps.gradient(self.discriminator_loss, optimizer["discriminator"], "discriminator"),
-            steps.every(2, steps.gradient(self.generator_loss, optimizer["generator"], "generator")),
+            steps.every(
+                2, steps.gradient(self.generator_loss, optimizer["generator"], "generator")
+            ),
             steps.ema(0.99),
         )
 

@@ -6,7 +6,17 @@ import numpy as np
 class Source:
     """Points on a line for a GAN ("x"), or points of two classes ("x" and "label")."""
 
-    def __init__(self, *, batch_size=16, seed=0, process=(0, 1), group=1, training=True, split="", data_dir=""):
+    def __init__(
+        self,
+        *,
+        batch_size=16,
+        seed=0,
+        process=(0, 1),
+        group=1,
+        training=True,
+        split="",
+        data_dir="",
+    ):
         self.batch_size, self.seed, self.process = batch_size, seed, process
         self.examples, self.steps_per_epoch, self.info = 10 * batch_size, 10, {}
 

@@ -1,7 +1,7 @@
-"""Data sets that `python -m bigmodel_jax.prepare NAME` knows: one a file, the file tree is the list.
+"""Data sets that `python -m bigmodel_jax.prepare NAME` knows: one a file.
 
-A module holds `class Builder(ArrayRecordBuilder, skip_registration=True)` (tfds has registered some
-of the names already), which reads what the user has on disk:
+A module holds `class Builder(ArrayRecordBuilder, skip_registration=True)`, as tfds has registered
+some of the names already, which reads what the user has on disk:
 
     Builder(data_dir=..., source=Path, progress=Callable[[int], None])
     Builder.name, .VERSION

@@ -1,9 +1,9 @@
 """IMDB Large Movie Review Dataset (Maas et al., 2011), prepared without TensorFlow.
 
 The builder that comes with tfds reads archives through TensorFlow; this one uses the standard
-`tarfile`. Keys, texts, labels and so the order of the examples are those of tfds's own
-`imdb_reviews`; the unlabelled reviews are left out. An archive and the folder extracted from it give
-the same files, bit for bit.
+`tarfile`. Texts, labels and the order of the examples are those of tfds's own `imdb_reviews`;
+the unlabelled reviews are left out. An archive and the folder extracted from it give the same
+files, bit for bit.
 """
 
 import collections
@@ -53,7 +53,7 @@ class Builder(ArrayRecordBuilder, skip_registration=True):
     def _info(self):
         return tfds.core.DatasetInfo(
             builder=self,
-            description="IMDB movie reviews, labelled by their stars: 4 or less neg, 7 or more pos.",
+            description="IMDB movie reviews: neg up to 4 of 10 stars, pos from 7.",
             features=tfds.features.FeaturesDict(
                 {
                     "text": tfds.features.Text(),
@@ -104,12 +104,14 @@ def reviews(source: Path) -> Iterator[tuple[str, str, str, bytes]]:
                     yield split, label, path.stem, path.read_bytes()
         return
     try:
-        # "r|*" reads the archive once from end to end, with no index of its members in memory.
+        # "r|*" reads from end to end without seeking back, which is slow in a compressed file.
         with tarfile.open(source, "r|*") as archive:
             for member in archive:
                 match = _REVIEW.fullmatch(member.name)
-                if match and member.isfile():
-                    yield *match.groups(), archive.extractfile(member).read()
+                content = archive.extractfile(member) if match else None
+                if match and content:
+                    split, label, name = match.groups()
+                    yield split, label, name, content.read()
     except (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, OSError) as error:
         raise UserError(
             f"{source} cannot be read as a tar archive ({error}): it is damaged, cut short, or not "

@@ -1,9 +1,9 @@
 """Reads the user's own labelled texts: a file, or a folder of files or of classes.
 
-    reviews.csv                          one file (.csv .tsv .jsonl .txt): all of it is "train"
-    DIR/train.csv  DIR/test.csv          a file a split; also val, valid, validation or dev
-    DIR/train/CLASS/*  DIR/test/CLASS/*  a folder of class folders a split
-    DIR/CLASS/*                          class folders: all is "train"
+reviews.csv                          one file (.csv .tsv .jsonl .txt): all of it is "train"
+DIR/train.csv  DIR/test.csv          a file a split; also val, valid, validation or dev
+DIR/train/CLASS/*  DIR/test/CLASS/*  a folder of class folders a split
+DIR/CLASS/*                          class folders: all is "train"
 """
 
 import hashlib
@@ -59,12 +59,16 @@ class Reader:
         self._labels: dict[str, np.ndarray] = {}
         digest = hashlib.sha256(repr((text_column, label_column)).encode())
         ids: dict[str, int] = {}
-        for split in sorted(self._files, key=lambda s: s != "train"):  # train first: it has the labels
+        for split in sorted(
+            self._files, key=lambda s: s != "train"
+        ):  # train first: it has the labels
             digest.update(f"\n{split}\n".encode())
             self._scan(split, ids, digest)
         self.label_names = tuple(sorted(ids, key=_label_order(ids)))
         if len(ids) < 2:
-            raise UserError(f"All examples of {self._files['train'].path} have the label {[*ids][0]!r}.")
+            raise UserError(
+                f"All examples of {self._files['train'].path} have the label {[*ids][0]!r}."
+            )
         final = np.array([self.label_names.index(label) for label in ids], np.int32)
         self._labels = {split: final[found] for split, found in self._labels.items()}
         self.splits = {split: len(found) for split, found in self._labels.items()}
@@ -76,8 +80,8 @@ class Reader:
         for found in self._files[split].scan(digest):
             if split != "train" and found.label not in ids:
                 raise UserError(
-                    f"{found.place}: the label {found.label!r} is not among those of the train split."
-                    f"{nearest(found.label, ids)}"
+                    f"{found.place}: the label {found.label!r} is not among those of the train "
+                    f"split.{nearest(found.label, ids)}"
                 )
             positions.append(found.position)
             labels.append(ids.setdefault(found.label, len(ids)))
@@ -120,8 +124,8 @@ def layout(root: Path, text_column: str, label_column: str) -> dict[str, TextFil
         found[split] = path
     if "train" not in found:
         raise UserError(
-            f"{root} holds no train split: it needs a file train{', train'.join(PARSERS)}, a folder "
-            "train of class folders, or class folders."
+            f"{root} holds no train split: it needs a file train{', train'.join(PARSERS)}, "
+            "a folder train of class folders, or class folders."
         )
     return {
         split: TextFile(path, text_column, label_column) if path.is_file() else ClassFolder(path)

@@ -21,27 +21,37 @@ from bigmodel_jax.errors import UserError, nearest
 
 VERSION = 1  # to be raised when the text of any review changes: it is part of the fingerprint
 
-ASPECTS = (
-    "plot|ending|acting|music|pacing|dialogue|story|script|camera work|opening|cast|humour|lighting|"
-    "sound|direction|final act|soundtrack|villain|editing|costume design"
-).split("|")
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(text.split("|"))
+
+
+ASPECTS = _list(
+    "plot|ending|acting|music|pacing|dialogue|story|script|camera work|opening|cast|humour|"
+    "lighting|sound|direction|final act|soundtrack|villain|editing|costume design"
+)
 ADJECTIVES = (  # bad, good
-    "dull|awful|terrible|clumsy|boring|weak|shallow|dreadful|lifeless|predictable|messy|painful|silly|"
-    "tedious|bland|annoying|forgettable|sloppy|hollow|wooden".split("|"),
-    "brilliant|superb|wonderful|clever|gripping|strong|moving|delightful|lively|original|elegant|"
-    "charming|witty|thrilling|rich|refreshing|memorable|polished|honest|perfect".split("|"),
+    _list(
+        "dull|awful|terrible|clumsy|boring|weak|shallow|dreadful|lifeless|predictable|messy|"
+        "painful|silly|tedious|bland|annoying|forgettable|sloppy|hollow|wooden"
+    ),
+    _list(
+        "brilliant|superb|wonderful|clever|gripping|strong|moving|delightful|lively|original|"
+        "elegant|charming|witty|thrilling|rich|refreshing|memorable|polished|honest|perfect"
+    ),
 )
 VERBS = (  # (past, infinitive): bad, good
     (("hated", "hate"), ("disliked", "dislike"), ("loathed", "loathe"), ("regretted", "regret")),
     (("loved", "love"), ("enjoyed", "enjoy"), ("adored", "adore"), ("admired", "admire")),
 )
 DEGREES = ("", "", "", "really ", "quite ", "simply ", "truly ", "rather ")
-PEOPLE = (
+PEOPLE = _list(
     "my brother|my sister|my neighbour|a colleague|my best friend|the critic next to me|my father|"
     "the man behind us|my old teacher|every newspaper|my daughter|the whole row"
-).split("|")
-ITEMS = "film|movie|picture|feature|drama|comedy|thriller|sequel|remake|documentary".split("|")
-PLACES = "on a plane|at home|in a small cinema|at a festival|on a rainy evening|with friends".split("|")
+)
+ITEMS = _list("film|movie|picture|feature|drama|comedy|thriller|sequel|remake|documentary")
+PLACES = _list("on a plane|at home|in a small cinema|at a festival|on a rainy evening|with friends")
+MONTHS = _list("January|March|April|June|July|September|October|December")
 FACTS = (
     "I saw this {item} {place} last {month}.",
     "The {item} runs for about {number} minutes and has {number} songs.",
@@ -52,7 +62,6 @@ FACTS = (
     "It is the third {item} of its director, who also wrote the book.",
     "Tickets cost {number} dollars, and the next {item} began right after.",
 )
-MONTHS = "January|March|April|June|July|September|October|December".split("|")
 
 
 class Reader:
@@ -80,8 +89,8 @@ class Reader:
         del data_dir  # for prepared data sets
         if train_size < 1 or test_size < 1 or not 0 <= noise < 0.5:
             raise UserError(
-                f"synthetic_reviews needs sizes of at least 1 (here {train_size} and {test_size}) and "
-                f"a noise of at least 0 and less than 0.5 (here {noise})."
+                f"synthetic_reviews needs sizes of at least 1 (here {train_size} and {test_size}) "
+                f"and a noise of at least 0 and less than 0.5 (here {noise})."
             )
         self.splits = {"train": train_size, "test": test_size}
         self.seed, self.noise = seed, noise
@@ -104,7 +113,7 @@ class Reader:
 
 
 class _Random:
-    """Choices from a string seed by `random()` alone, the one stream that Python promises to keep."""
+    """Choices by `random()` from a string seed: the one stream that Python promises to keep."""
 
     def __init__(self, seed: str):
         self._random = random.Random(seed).random
@@ -120,11 +129,11 @@ class _Random:
 
 
 def review(rng: _Random, truth: int) -> str:
-    """A review of about 20 to 150 words in which most of the author's judgements are `truth`."""
+    """A review of about 15 to 150 words in which most of the author's judgements are `truth`."""
     judgements = 1 + 2 * rng.below(3)
     dissent = rng.below(judgements // 2 + 1)
     sentences = [_judgement(rng, truth ^ (i < dissent)) for i in range(judgements)]
-    for _ in range(1 + rng.below(7 if judgements > 1 else 3)):
+    for _ in range(2 + rng.below(6 if judgements > 1 else 3)):
         kind = _fact if rng.chance(0.6) else _hearsay
         sentences.insert(rng.below(len(sentences) + 1), kind(rng))
     return " ".join(sentences)

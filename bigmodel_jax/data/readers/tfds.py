@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,8 +43,8 @@ class Reader:
 
         self.name, self._folder = dataset, folder
         self._text_key, self._label_key = text_key, label_key
-        self._builder = tfds.builder_from_directory(folder)
-        features = dict(self._builder.info.features or {})
+        self._builder: Any = tfds.builder_from_directory(folder)
+        features = self._builder.info.features
         for key in (text_key, label_key):
             if key not in features:
                 raise UserError(f"{dataset} has no feature {key!r}.{nearest(key, features)}")
@@ -83,7 +84,7 @@ def _not_prepared(dataset: str, data_dir: str) -> str:
             "TensorFlow: prepare it with file_format='array_record'."
         )
     return (
-        f"{dataset} is not prepared in {data_dir}.{nearest(dataset, builders.names())} Those can be "
-        "prepared with `python -m bigmodel_jax.prepare NAME`; any other is read if tfds prepared it "
-        "there with file_format='array_record'."
+        f"{dataset} is not prepared in {data_dir}.{nearest(dataset, builders.names())} Those can "
+        "be prepared with `python -m bigmodel_jax.prepare NAME`; any other is read if tfds "
+        "prepared it there with file_format='array_record'."
     )

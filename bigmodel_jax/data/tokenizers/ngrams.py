@@ -27,15 +27,16 @@ class Tokenizer:
 
     Args:
         n: words in the longest n-gram.
-        buckets: ids that n-grams are spread over; two that fall into one bucket are one feature.
+        buckets: ids, the padding among them, so that a power of two divides over any mesh; n-grams
+            that fall into one bucket are one feature.
         lowercase: whether "Good" and "good" are one word.
     """
 
     def __init__(self, n: int = 3, buckets: int = 2**22, lowercase: bool = True):
-        if n < 1 or not 1 <= buckets < 2**31 - 1:
+        if n < 1 or not 2 <= buckets < 2**31:
             raise UserError(
                 f"tokenizer.n is {n} and tokenizer.buckets is {buckets}; n must be at least 1, "
-                "buckets from 1 to 2**31 - 2."
+                "buckets from 2 to 2**31 - 1."
             )
         self.n = n
         self.buckets = buckets
@@ -44,8 +45,8 @@ class Tokenizer:
 
     @property
     def vocabulary_size(self) -> int:
-        """Buckets and the padding."""
-        return self.buckets + 1
+        """The number of buckets."""
+        return self.buckets
 
     def train(self, texts: Iterable[str]) -> None:
         """Does nothing, and reads nothing: a hash needs no training."""
@@ -61,7 +62,7 @@ class Tokenizer:
         for length in range(2, self.n + 1):
             gram = gram[:-1] * _CHAIN + single[length - 1 :]  # wraps around, as it should
             orders.append(gram)
-        ids = _finalise(np.concatenate(orders)) % np.uint64(self.buckets)
+        ids = _finalise(np.concatenate(orders)) % np.uint64(self.buckets - 1)
         return np.unique(ids.astype(np.int32)) + np.int32(1)
 
     def save(self, folder: Path) -> None:

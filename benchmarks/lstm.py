@@ -1,0 +1,198 @@
+"""Times a whole training step of the article's LSTM against PyTorch's, side by side.
+
+    python benchmarks/lstm.py            # about 3 minutes on 2 cores; needs the extra [parity]
+
+The network is an embedding of 10,000 words in 256 dimensions, an LSTM of 128, a dense layer to two
+classes; the step is forward, backward and Adam on a batch of 32 texts of 256 tokens. Every
+contestant is a process of its own; they take turns, some steps each, so that a noisy neighbour
+meets all of them. "As a user runs it" means PyTorch with the system's allocator and our commands
+with the tuned one, which they give themselves (bigmodel_jax/runtime.py); "tuned" gives it to both.
+A ratio is PyTorch's time over ours at the same precision: above 1 we are faster.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+from bigmodel_jax.runtime import TUNED_ALLOCATOR
+
+VOCABULARY, WIDTH, HIDDEN, BATCH, LENGTH = 10_000, 256, 128, 32, 256
+PRECISIONS = ("float32", "bfloat16")
+ALLOCATORS = ("default", "tuned")
+
+
+def ours(precision: str):
+    """Our Model under optax's Adam in one donated update; returns `run(steps)`."""
+    import functools
+
+    import flax.linen as nn
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    from bigmodel_jax.models.lstm import Model
+
+    model = Model(VOCABULARY, 2, width=WIDTH, hidden=HIDDEN, dtype=jnp.dtype(precision))
+    optimizer = optax.adam(1e-3)
+    tokens = jax.random.randint(jax.random.key(0), (BATCH, LENGTH), 0, VOCABULARY)
+    mask = jnp.ones((BATCH, LENGTH), bool)
+    labels = jnp.arange(BATCH) % 2
+
+    def loss_of(params):
+        logits = model.apply(params, tokens, mask, train=True)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def update(state):
+        params, slots = state
+        loss, gradient = jax.value_and_grad(loss_of)(params)
+        updates, slots = optimizer.update(gradient, slots)
+        return (optax.apply_updates(params, updates), slots), loss
+
+    params = jax.jit(lambda key: nn.unbox(model.init(key, tokens, mask)))(jax.random.key(1))
+    state = params, optimizer.init(params)
+
+    def run(steps):
+        nonlocal state
+        for _ in range(steps):
+            state, loss = update(state)
+        loss.block_until_ready()
+
+    return run
+
+
+def torchs(precision: str, compiled: bool):
+    """The same network and step in PyTorch as users write it; returns `run(steps)`."""
+    import torch
+    from torch import nn
+
+    class Classifier(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed = nn.Embedding(VOCABULARY, WIDTH)
+            self.lstm = nn.LSTM(WIDTH, HIDDEN, batch_first=True)
+            self.head = nn.Linear(HIDDEN, 2)
+
+        def forward(self, tokens):
+            return self.head(self.lstm(self.embed(tokens))[0][:, -1])
+
+    model = Classifier()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    tokens = torch.randint(0, VOCABULARY, (BATCH, LENGTH))
+    labels = torch.arange(BATCH) % 2
+    forward = torch.compile(model) if compiled else model
+
+    def run(steps):
+        for _ in range(steps):
+            optimizer.zero_grad()
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+                loss = nn.functional.cross_entropy(forward(tokens), labels)
+            loss.backward()
+            optimizer.step()
+
+    return run
+
+
+CONTESTANTS = {
+    "ours": ours,
+    "torch eager": lambda precision: torchs(precision, compiled=False),
+    "torch.compile": lambda precision: torchs(precision, compiled=True),
+}
+
+
+def worker(name: str, precision: str) -> None:
+    """One contestant: warms up, then answers each line "steps" on stdin with its ms per step."""
+    run = CONTESTANTS[name](precision)
+    run(3)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        start = time.perf_counter()
+        run(int(line))
+        print(1e3 * (time.perf_counter() - start) / int(line), flush=True)
+
+
+def start(name: str, precision: str, allocator: str) -> subprocess.Popen:
+    """Starts a contestant's process in an environment of its own."""
+    env = {k: v for k, v in os.environ.items() if k != "GLIBC_TUNABLES"}
+    if allocator == "tuned":
+        env["GLIBC_TUNABLES"] = TUNED_ALLOCATOR
+    command = [sys.executable, __file__, f"--worker={name}", f"--precision={precision}"]
+    return subprocess.Popen(
+        command, env=env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+
+
+def ask(process: subprocess.Popen, line: str = "") -> str:
+    """Sends a line to a contestant, where there is one, and waits for its answer."""
+    if line:
+        process.stdin.write(line + "\n")
+        process.stdin.flush()
+    answer = process.stdout.readline().strip()
+    if not answer:
+        sys.exit(f"A contestant stopped: {' '.join(process.args)}")
+    return answer
+
+
+def measure(rounds: int, steps: int) -> dict[tuple[str, str, str], float]:
+    """The median over rounds of ms per step, by contestant, precision and allocator."""
+    keys = [(n, p, a) for p in PRECISIONS for a in ALLOCATORS for n in CONTESTANTS]
+    processes = {}
+    for key in keys:  # one after the other: they compile
+        processes[key] = start(*key)
+        ask(processes[key])
+    times = {key: [] for key in keys}
+    for _ in range(rounds):
+        for key, process in processes.items():
+            times[key].append(float(ask(process, str(steps))))
+    for process in processes.values():
+        process.stdin.close()
+        process.wait()
+    return {key: statistics.median(values) for key, values in times.items()}
+
+
+def rows(medians: dict[tuple[str, str, str], float]) -> list[dict]:
+    """Each PyTorch contestant with its ratio to ours, as a user runs both and both tuned."""
+    table = []
+    for precision in PRECISIONS:
+        for allocator, setting in zip(ALLOCATORS, ("as a user runs it", "both tuned"), strict=True):
+            mine = medians["ours", precision, "tuned"]
+            for name in ("torch eager", "torch.compile"):
+                peer = medians[name, precision, allocator]
+                row = {"precision": precision, "setting": setting, "peer": name}
+                table.append(
+                    {**row, "ours_ms": mine, "peer_ms": peer, "ratio": round(peer / mine, 2)}
+                )
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=15, help="turns of each contestant")
+    parser.add_argument("--steps", type=int, default=8, help="training steps a turn")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    parser.add_argument("--worker", choices=list(CONTESTANTS), help=argparse.SUPPRESS)
+    parser.add_argument("--precision", choices=PRECISIONS, help=argparse.SUPPRESS)
+    flags = parser.parse_args()
+    if flags.worker:
+        worker(flags.worker, flags.precision)
+        return
+    table = rows(measure(flags.rounds, flags.steps))
+    if flags.json:
+        print(json.dumps(table, indent=2))
+        return
+    print(f"{'precision':10}{'setting':19}{'peer':15}{'ours ms':>9}{'peer ms':>9}{'ratio':>7}")
+    for row in table:
+        print(
+            f"{row['precision']:10}{row['setting']:19}{row['peer']:15}"
+            f"{row['ours_ms']:9.1f}{row['peer_ms']:9.1f}{row['ratio']:7.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

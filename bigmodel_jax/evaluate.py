@@ -1,0 +1,119 @@
+"""Evaluates a run's chosen parameters on a split of its data.
+
+    python -m bigmodel_jax.evaluate --workdir=runs/imdb --split=test
+    python -m bigmodel_jax.evaluate --workdir=runs/imdb --split="test[:1000]"
+
+The numbers are those of the run itself, bit for bit on the same devices. They go to
+results/SPLIT.json of the run, unless they are there already.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import flags
+
+from bigmodel_jax.errors import UserError
+from bigmodel_jax.runtime import run_main
+
+
+def define_flags() -> None:
+    flags.DEFINE_string("workdir", None, "The directory of the run to evaluate.")
+    flags.DEFINE_string("split", "test", "One of config.data.splits, or a slice: test[:1000].")
+    flags.DEFINE_string(
+        "data_dir",
+        None,
+        "Prepared data and caches; by default TFDS_DATA_DIR or ~/tensorflow_datasets.",
+    )
+    flags.DEFINE_integer(
+        "batch_size", None, "Examples computed at once; by default as in the run.", lower_bound=1
+    )
+
+
+def main() -> None:
+    options = flags.FLAGS
+    if not options.workdir:
+        raise UserError("--workdir=DIR says which run to evaluate, and is missing.")
+    result = evaluate(options.workdir, options.split, options.data_dir, options.batch_size)
+    print_table(result)
+    print(record(options.workdir, result))
+
+
+def evaluate(
+    workdir: str, split: str = "test", data_dir: str | None = None, batch_size: int | None = None
+) -> dict[str, Any]:
+    """What an evaluator of the run says of a split.
+
+    Returns:
+        "name" (of the evaluator, or the split), "prefix" (of generated data), "step" (of the
+        parameters), "metrics" (numbers by name) and "details" (examples, probabilities, ...).
+
+    Raises:
+        UserError: no such split, the data are not here, or are not those of the run.
+    """
+    from bigmodel_jax import experiment
+    from bigmodel_jax.apply import load_run
+    from bigmodel_jax.config import build
+    from bigmodel_jax.data.text import find_split
+
+    data_dir = data_dir or experiment.default_data_dir()
+    with load_run(workdir) as run:
+        find_split(run.config["data"]["splits"], split)
+        fitting = ((n, s) for n, s in run.config["evals"].items() if s.get("split") == split)
+        name, spec = next(fitting, (split, {"name": "classification", "split": split}))
+        spec = {"every": "end", **spec, "batch_size": batch_size or spec.get("batch_size", 256)}
+        spec["batch_size"] = run.divisible(spec["batch_size"])
+
+        def open_source(split, batch_size):
+            return experiment.open_source(
+                run.config, data_dir, split=split, training=False, batch_size=batch_size
+            )
+
+        evaluator = build("evals", spec, task=run.task, open_source=open_source, mesh=run.mesh)
+        metrics = evaluator.run(run.variables)
+        source = evaluator.source
+        return {
+            "name": name,
+            "prefix": f"{source.reader_name}/" if source.synthetic else "",
+            "step": run.step,
+            "metrics": metrics,
+            "details": evaluator.details,
+        }
+
+
+def record(workdir: str, result: dict[str, Any]) -> str:
+    """Writes results/NAME.json, unless it holds the same; a sentence about what was done."""
+    from bigmodel_jax.rundir import RunDir
+
+    file = re.sub(r"[^\w.-]+", "_", result["name"]).strip("_")
+    path = Path(workdir).expanduser() / "results" / f"{file}.json"
+    metrics, step = result["metrics"], result["step"]
+    if path.is_file():
+        old = json.loads(path.read_text())
+        other = [f"{k} {old.get(k)} there, {v} here" for k, v in metrics.items() if old.get(k) != v]
+        if not other:
+            return f"{path} holds the same numbers."
+        if old.get("step") == step:
+            return f"{path} is left as it is, but differs: {'; '.join(other)}."
+    details = {k: v for k, v in result["details"].items() if not isinstance(v, np.ndarray)}
+    RunDir(workdir).write_result(file, {"step": step, **metrics, **details})
+    return f"Written to {path}."
+
+
+def print_table(result: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    name, step = result["name"], result["step"]
+    title = f"{name}: {result['details']['examples']:,} examples, parameters of step {step}"
+    table = Table(title=title, title_justify="left", show_header=False)
+    for key, value in result["metrics"].items():
+        table.add_row(f"{result['prefix']}{name}/{key}", f"{value:.4f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    define_flags()
+    run_main(main)

@@ -1,0 +1,200 @@
+"""A run is applied from its directory: evaluate repeats its numbers, predict its probabilities."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bigmodel_jax import predict
+from bigmodel_jax.apply import load_run
+from bigmodel_jax.config import build
+from bigmodel_jax.errors import UserError
+from bigmodel_jax.evaluate import evaluate, record
+from bigmodel_jax.train import train
+from configs import imdb, own_text
+
+ROOT = Path(__file__).resolve().parent.parent
+TEXTS = ["I really loved the plot.", "", "My brother hated the ending, but I adored the music. " * 9]
+
+
+def tiny_config():
+    config = imdb.get_config("lstm,tiny").to_dict()
+    config["duration"] = "2 epochs"
+    config["data"]["batch_size"] = 64
+    return config
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, data_dir):
+    """The directory of a run whose best checkpoint may be older than its newest."""
+    workdir = tmp_path_factory.mktemp("runs") / "best"
+    train(tiny_config(), str(workdir), data_dir=data_dir)
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def averaged(tmp_path_factory, data_dir):
+    """The directory of a run that evaluates an average of its last parameters."""
+    workdir = tmp_path_factory.mktemp("runs") / "averaged"
+    config = {**tiny_config(), "ema": 0.9, "early_stopping": {}, "duration": "1 epochs"}
+    train(config, str(workdir), data_dir=data_dir)
+    return workdir
+
+
+@pytest.mark.parametrize("name", ["run", "averaged"])
+def test_evaluate_agrees_exactly_with_what_the_run_recorded(name, request, data_dir):
+    workdir = request.getfixturevalue(name)
+    recorded = json.loads((workdir / "results" / "test.json").read_text())
+    result = evaluate(str(workdir), "test", data_dir)
+    assert result["metrics"] == {k: recorded[k] for k in result["metrics"]}
+    assert result["details"]["confusion_matrix"] == recorded["confusion_matrix"]
+    assert result["prefix"] == "synthetic_reviews/"
+    before = (workdir / "results" / "test.json").stat().st_mtime_ns
+    assert "the same numbers" in record(str(workdir), result)
+    assert (workdir / "results" / "test.json").stat().st_mtime_ns == before
+
+
+def test_evaluate_repeats_the_best_validation_of_the_run(run, data_dir):
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    name = "synthetic_reviews/val/accuracy"
+    best = max(row[name] for row in rows if name in row)
+    assert evaluate(str(run), "val", data_dir)["metrics"]["accuracy"] == best
+
+
+def test_evaluate_takes_a_slice_and_another_batch_size(run, data_dir):
+    result = evaluate(str(run), "test[:50]", data_dir, batch_size=24)
+    assert result["details"]["examples"] == 50
+    written = record(str(run), result)
+    assert str(run / "results" / "test_50.json") in written
+    assert json.loads((run / "results" / "test_50.json").read_text())["examples"] == 50
+
+
+def test_evaluate_names_the_splits_there_are(run, data_dir):
+    with pytest.raises(UserError, match="no split 'tset'. Did you mean 'test'"):
+        evaluate(str(run), "tset", data_dir)
+
+
+def test_predict_gives_the_probabilities_of_the_evaluation(run, data_dir):
+    expected = evaluate(str(run), "test", data_dir)["details"]["probabilities"]
+    with load_run(run) as applied:
+        reader = build("data.readers", applied.config["data"]["reader"])
+        texts = [x["text"] for x in reader.examples("test")]
+        found = np.concatenate([applied.predict(b, 40) for b in predict.batches(texts, 40)])
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_a_text_without_words_gets_an_answer_and_a_mark(run, capsys):
+    predict.predict(str(run), ["", "<br />"], 8, "jsonl")
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert all(row["empty"] for row in rows)
+    assert sum(rows[0]["probabilities"].values()) == pytest.approx(1)
+    assert rows[0]["probabilities"] == rows[1]["probabilities"]
+    predict.predict(str(run), ["", "fine"], 8, "table")
+    assert "no words" in capsys.readouterr().out
+
+
+def test_rows_appear_as_batches_finish(run, capsys):
+    printed = []
+
+    def texts():
+        for i in range(6):
+            printed.append(len(capsys.readouterr().out.splitlines()))
+            yield f"text {i}"
+
+    assert predict.predict(str(run), texts(), 2, "jsonl") == 6
+    assert printed == [0, 0, 2, 0, 2, 0]
+
+
+def test_the_command_reads_stdin_on_another_number_of_devices(run):
+    """Only JSON on standard output, a line for each line of input, an empty one too."""
+    with load_run(run) as applied:
+        expected = applied.predict(TEXTS)
+    done = subprocess.run(
+        [sys.executable, "-m", "bigmodel_jax.predict", f"--workdir={run}", "--format=jsonl"],
+        input="\n".join(TEXTS) + "\n",
+        env={**os.environ, "XLA_FLAGS": "", "BIGMODEL_ALLOCATOR": "default"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["text"] for row in rows] == TEXTS
+    assert [row["label"] for row in rows] == [("neg", "pos")[i] for i in expected.argmax(-1)]
+    found = [list(row["probabilities"].values()) for row in rows]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert "synthetic_reviews" in done.stderr
+
+
+def write_csv(path: Path, rows, header=("review", "stars")) -> Path:
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return path
+
+
+@pytest.mark.parametrize("variant", ["bag", "lstm"])
+def test_from_ones_own_csv_to_predictions_without_code(variant, tmp_path, data_dir):
+    words = {"1": ("awful", "slow"), "5": ("great", "tasty"), "3": ("average", "fair")}
+    rows = [(f"It was {w}, so {w}, {i}", k) for i in range(20) for k, pair in words.items() for w in pair]
+    config = own_text.get_config(f"{variant},tiny")
+    config.data.path = str(write_csv(tmp_path / "meals.csv", rows))
+    config.data.text_column, config.data.label_column = "review", "stars"
+    config.optimizer.lr, config.duration = 3e-2, "4 epochs"
+    workdir = tmp_path / "run"
+    train(config.to_dict(), str(workdir), data_dir=data_dir)
+    assert evaluate(str(workdir), "test", data_dir)["metrics"]["accuracy"] == 1.0
+
+    (tmp_path / "meals.csv").unlink()  # prediction needs none of the data
+    with load_run(workdir) as applied:
+        assert applied.label_names == ("1", "3", "5")
+        found = applied.predict(["It was great, so tasty", "awful, awful", "so average"]).argmax(-1)
+    np.testing.assert_array_equal(found, [2, 0, 1])
+
+
+def test_evaluate_refuses_data_that_is_not_that_of_the_run(tmp_path, data_dir):
+    rows = [("good " + str(i), "yes") for i in range(30)] + [("bad " + str(i), "no") for i in range(30)]
+    config = own_text.get_config("bag,tiny")
+    config.data.path = str(write_csv(tmp_path / "own.csv", rows, ("text", "label")))
+    workdir = tmp_path / "run"
+    train(config.to_dict(), str(workdir), data_dir=data_dir)
+    write_csv(tmp_path / "own.csv", [*rows, ("good", "yes")], ("text", "label"))
+    with pytest.raises(UserError, match="own here is not the data"):
+        evaluate(str(workdir), "test", data_dir)
+
+
+def test_a_file_is_read_as_its_extension_says(tmp_path):
+    table = write_csv(tmp_path / "a.csv", [('of "two"\nlines', 1), ("", 0)])
+    assert list(predict.read(table, "review")) == ['of "two"\nlines', ""]
+    (tmp_path / "a.jsonl").write_text('{"text": "one"}\n{"text": "two", "id": 3}\n')
+    assert list(predict.read(tmp_path / "a.jsonl")) == ["one", "two"]
+    (tmp_path / "a.txt").write_text("one\ttwo\n\nthree")
+    assert list(predict.read(tmp_path / "a.txt")) == ["one\ttwo", "", "three"]
+
+
+def test_what_cannot_be_read_is_named_with_its_line(tmp_path):
+    with pytest.raises(UserError, match="no file .*absent.txt"):
+        list(predict.read(tmp_path / "absent.txt"))
+    with pytest.raises(UserError, match="line 1 has no column 'text'. There are: review, stars"):
+        list(predict.read(write_csv(tmp_path / "a.csv", [("x", 1)])))
+    (tmp_path / "b.txt").write_bytes(b"fine\n\xff\xfe\n")
+    with pytest.raises(UserError, match="b.txt line 2 is not UTF-8"):
+        list(predict.read(tmp_path / "b.txt"))
+
+
+def test_a_table_of_many_classes_shows_the_chosen_one(capsys):
+    names = [f"class{c}" for c in range(9)]
+    predict._table(names)(["a text"], np.eye(9)[[4]], [False])
+    out = capsys.readouterr().out
+    assert "probability" in out and "class4" in out and "class5" not in out
+
+
+def test_standard_input_that_is_empty_is_an_error(run, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    assert list(predict._stdin()) == []
+    assert predict.predict(str(run), [], 8, "jsonl") == 0

@@ -1,0 +1,265 @@
+"""Bad input stops early with one clear sentence, and nothing that was saved is lost."""
+
+import copy
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import orbax.checkpoint as ocp
+import pytest
+
+from bigmodel_jax import checkpoint, rundir
+from bigmodel_jax.apply import load_run
+from bigmodel_jax.config import parse_arg
+from bigmodel_jax.data import resolve
+from bigmodel_jax.errors import UserError
+from bigmodel_jax.evaluate import evaluate
+from bigmodel_jax.train import train
+from configs import imdb, own_text
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def command(module, *args):
+    """(exit code, standard error) of a command."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"bigmodel_jax.{module}", *args],
+        env={**os.environ, "BIGMODEL_ALLOCATOR": "default"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    return done.returncode, done.stderr
+
+
+def tiny(**changes):
+    """imdb.py:lstm,tiny with changes by dotted key; one short epoch, without evaluation."""
+    config = imdb.get_config("lstm,tiny").to_dict()
+    config.update(duration="2 steps", log_every="1 steps", evals={}, early_stopping={})
+    for key, value in changes.items():
+        *parents, last = key.split(".")
+        place = config
+        for name in parents:
+            place = place[name]
+        place[last] = value
+    return config
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory, data_dir):
+    """A run of two steps, with a checkpoint."""
+    workdir = tmp_path_factory.mktemp("runs") / "saved"
+    train(tiny(), str(workdir), data_dir=data_dir)
+    return workdir
+
+
+MISTYPED = {
+    "a config key": (["--config.model.widht=3"], ["widht", "width"]),
+    "a flag": (["--wrokdir=x"], ["wrokdir", "workdir"]),
+    "a wrong type": (["--config.seed=many"], ["seed", "many"]),
+    "a flag without --": (["workdir=x"], ["Unexpected argument", "workdir=x"]),
+    "a variant": (["--config=configs/imdb.py:lstmm"], ["lstmm", "Did you mean 'lstm'"]),
+    "a config file": (["--config=configs/imbd.py"], ["configs/imbd.py", "Did you mean", "imdb.py"]),
+    "no config": (["--config="], ["configs/imdb.py"]),
+}
+
+
+@pytest.mark.parametrize("what", MISTYPED)
+def test_a_mistyped_command_line_names_the_nearest_that_is_right(what):
+    args, expected = MISTYPED[what]
+    if not args[0].startswith("--config="):
+        args = ["--config=configs/imdb.py:lstm,tiny", *args]
+    code, said = command("main", *args)
+    assert code != 0
+    assert "Traceback" not in said
+    line = said.strip().splitlines()[-1]
+    assert all(part in line for part in ["error: ", *expected]), said
+
+
+def test_debug_shows_the_traceback():
+    code, said = command("main", "--config=configs/imdb.py:tiny", "--config.model.widht=3", "--debug")
+    assert code != 0
+    assert "Traceback" in said
+
+
+def test_a_command_ends_with_one_sentence_and_an_exit_code(tmp_path):
+    config = "--config=configs/imdb.py:lstm,tiny"
+    taken = tmp_path / "photos"
+    taken.mkdir()
+    (taken / "cat.jpg").touch()
+    code, said = command("main", config, f"--workdir={taken}", f"--data_dir={tmp_path}")
+    assert code == 1
+    assert said.splitlines()[-1].startswith(f"error: {taken} is not empty and holds no config.json")
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("module", ["predict", "evaluate"])
+def test_applying_needs_a_run(module, tmp_path):
+    code, said = command(module)
+    assert (code, "--workdir=DIR" in said, "Traceback" in said) == (1, True, False)
+    code, said = command(module, f"--workdir={tmp_path}")
+    assert code == 1
+    assert said.splitlines()[-1].endswith("--workdir names the directory of a run.")
+
+
+WRONG = {
+    "a key": ("optimiser", {"name": "sgd"}, "no key 'optimiser'. Did you mean 'optimizer'"),
+    "a component": ("model.name", "lsmt", "no 'lsmt' in models. Did you mean 'lstm'"),
+    "an option": ("model.widht", 3, "'lstm' has no option 'widht'. Did you mean 'width'"),
+    "an optimizer": ("optimizer.name", "adm", "Did you mean 'adam'"),
+    "an option of the optimizer": ("optimizer.clipp", 1.0, "Did you mean 'clip'"),
+    "a duration": ("duration", "4 epoks", "duration"),
+    "a mesh axis": ("mesh", {"dta": -1}, "'dta'. Did you mean 'data'"),
+    "a mesh": ("mesh", {"data": 5}, "does not fit"),
+    "a checkpoint option": ("checkpoint.evry", "1 epochs", "Did you mean 'every'"),
+    "a metric to watch": ("early_stopping", {"metric": "vall/loss"}, "'vall/loss'"),
+    "a batch size": ("optimizer.accumulate", 3, "batch_size 16 does not divide by"),
+    "a split": ("data.splits.train", "train[100%:]", "'train[100%:]' is empty"),
+    "a part to keep": ("data.keep", "middle", "'head', 'tail' or 'both'"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_wrong_config_is_refused_before_anything_is_written(what, tmp_path, data_dir):
+    key, value, expected = WRONG[what]
+    with pytest.raises(UserError) as caught:
+        train(tiny(**{key: value}), str(tmp_path / "run"), data_dir=data_dir)
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_an_empty_evaluation_split_is_found_before_the_first_step(tmp_path, data_dir):
+    evals = {"val": {"name": "classification", "split": "val", "every": "1 epochs"}}
+    config = tiny(**{"data.splits.val": "train[320:]", "evals": evals})
+    with pytest.raises(UserError, match="The split 'train\\[320:\\]' is empty"):
+        train(config, str(tmp_path / "run"), data_dir=data_dir)
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_the_config_argument_is_checked():
+    with pytest.raises(UserError, match="seed is of type int"):
+        parse_arg("seed=x", ("lstm",), seed=0)
+    with pytest.raises(UserError, match="two variants: lstm and bag"):
+        parse_arg("lstm,bag", ("lstm", "bag"))
+
+
+def test_an_unwritable_workdir(tmp_path, data_dir):
+    (tmp_path / "file").touch()  # for root, too, nothing can be made below a file
+    with pytest.raises(UserError, match="cannot be written: Not a directory"):
+        train(tiny(), str(tmp_path / "file" / "run"), data_dir=data_dir)
+
+
+def test_a_workdir_of_another_config_shows_the_difference(saved, data_dir):
+    before = (saved / "config.json").read_text()
+    with pytest.raises(UserError) as caught:
+        train(tiny(**{"model.hidden": 9, "optimizer.lr": 0.5}), str(saved), data_dir=data_dir)
+    assert "model.hidden: 8 -> 9" in str(caught.value)
+    assert "optimizer.lr: 0.002 -> 0.5" in str(caught.value)
+    assert "--allow_changed_config" in str(caught.value)
+    assert (saved / "config.json").read_text() == before
+
+
+def test_a_run_without_a_checkpoint_or_with_a_torn_config(saved, tmp_path):
+    (tmp_path / "config.json").write_bytes((saved / "config.json").read_bytes())
+    with pytest.raises(UserError, match="holds no checkpoint"), load_run(tmp_path):
+        pass
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(UserError, match="config.json cannot be read"), load_run(tmp_path):
+        pass
+
+
+def test_a_disk_that_fills_while_saving_leaves_what_was_saved(tmp_path, data_dir, monkeypatch):
+    workdir = tmp_path / "run"
+    train(tiny(), str(workdir), data_dir=data_dir)
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    def no_room(*_, **__):
+        raise full
+
+    longer = tiny(duration="4 steps")
+    for place in ("save", "wait_until_finished"):  # at once, and in the background
+        with monkeypatch.context() as patch:
+            patch.setattr(ocp.AsyncCheckpointer, place, no_room)
+            with pytest.raises(UserError) as caught:
+                train(longer, str(workdir), data_dir=data_dir, allow_changed_config=True)
+        assert "No space left on device" in str(caught.value)
+        assert "step 2 is the newest whole one" in str(caught.value)
+        assert checkpoint.verify(workdir / "checkpoints" / "2") is None
+    state = train(longer, str(workdir), data_dir=data_dir, allow_changed_config=True)
+    assert int(state.step) == 4  # with room again, the same command goes on
+
+
+def test_a_loss_that_is_not_finite_stops_with_its_step_and_parameters(tmp_path, data_dir):
+    config = tiny(**{"optimizer.lr": 1e30, "optimizer.clip": 0.0, "duration": "9 steps"})
+    config["optimizer"] = {"name": "sgd", "lr": 1e30}
+    config["checkpoint"] = {"every": "1 steps"}
+    with pytest.raises(UserError) as caught:
+        train(config, str(tmp_path / "run"), data_dir=data_dir)
+    said = str(caught.value)
+    assert "stopped at step" in said and "is not finite" in said and "optimizer.lr" in said
+    newest = rundir.chosen_checkpoint(tmp_path / "run")
+    assert f"the checkpoint of step {newest.name} is intact" in said
+    assert checkpoint.verify(newest) is None
+
+
+def test_a_damaged_checkpoint_is_refused_by_name(saved, tmp_path):
+    import shutil
+
+    workdir = tmp_path / "run"
+    shutil.copytree(saved, workdir)
+    path = next(p for p in (workdir / "checkpoints" / "2" / "arrays").rglob("d/*") if p.is_file())
+    path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:])
+    with pytest.raises(UserError, match=f"damaged: .*{path.name}"), load_run(workdir):
+        pass
+
+
+def test_real_data_that_is_not_here_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(resolve, "probe", lambda url: "no network")
+    with pytest.raises(UserError) as caught:
+        train(imdb.get_config("strict").to_dict(), str(tmp_path / "run"), data_dir=str(tmp_path))
+    assert "imdb_reviews is neither prepared" in str(caught.value)
+    assert "python -m bigmodel_jax.prepare imdb_reviews --from=PATH" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def own(path):
+    config = own_text.get_config("bag,tiny")
+    config.data.path = path and str(path)
+    return copy.deepcopy(config.to_dict())
+
+
+def test_ones_own_data_must_be_named_and_be_there(tmp_path, data_dir):
+    with pytest.raises(UserError, match="--config.data.path=FILE_OR_FOLDER"):
+        train(own(None), str(tmp_path / "run"), data_dir=data_dir)
+    with pytest.raises(UserError, match="There is no file or folder .*absent.csv"):
+        train(own(tmp_path / "absent.csv"), str(tmp_path / "run"), data_dir=data_dir)
+
+
+def test_one_class_is_not_enough(tmp_path, data_dir):
+    (tmp_path / "one.txt").write_text("good\tfine\n" * 40)
+    with pytest.raises(UserError, match="have the label 'good'"):
+        train(own(tmp_path / "one.txt"), str(tmp_path / "run"), data_dir=data_dir)
+
+
+def test_one_class_in_the_training_slice_is_not_enough(tmp_path, data_dir):
+    (tmp_path / "own.txt").write_text("good\tfine\n" * 40 + "bad\tpoor\n" * 40)
+    config = own(tmp_path / "own.txt")
+    config["data"]["splits"] = {"train": "train[:1]", "val": "train[1:]"}
+    config.update(evals={}, early_stopping={})
+    with pytest.raises(UserError, match="only the class '(good|bad)'"):
+        train(config, str(tmp_path / "run"), data_dir=data_dir)
+
+
+def test_evaluating_without_the_data_says_what_is_missing(tmp_path, data_dir):
+    (tmp_path / "own.txt").write_text("good\tfine\nbad\tpoor\n" * 20)
+    config = own(tmp_path / "own.txt")
+    config.update(duration="1 steps", evals={}, early_stopping={})
+    train(config, str(tmp_path / "run"), data_dir=data_dir)
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["data"]["fingerprint"]
+    (tmp_path / "own.txt").unlink()
+    with pytest.raises(UserError, match="There is no file or folder .*own.txt"):
+        evaluate(str(tmp_path / "run"), "test", data_dir)
