@@ -97,12 +97,12 @@ def build(kind: str, spec: Mapping, **runtime) -> Any:
         raise
 
 
-def fill(spec: Mapping, info: Mapping[str, Any]) -> dict:
-    """`spec` of a model, with the fields that only the data knows filled in from `info`.
+def fill(given: Mapping, info: Mapping[str, Any]) -> dict:
+    """The spec of a model, with the fields that only the data knows filled in from `info`.
 
     A field that the config sets and the data contradicts is an error.
     """
-    spec = plain(spec)
+    spec: dict = plain(given)
     for key in fields("models", spec["name"]):
         if key in info and spec.get(key) is None:
             spec[key] = info[key]
@@ -116,11 +116,11 @@ def fill(spec: Mapping, info: Mapping[str, Any]) -> dict:
 
 def complete(config: Mapping) -> dict:
     """The config with its defaults, as plain data."""
-    config = plain(config)
-    for key in config:
+    given: dict = plain(config)
+    for key in given:
         if key not in DEFAULTS:
             raise UserError(f"The config has no key {key!r}.{nearest(key, DEFAULTS)}")
-    whole = {**DEFAULTS, **config}
+    whole = {**DEFAULTS, **given}
     for key in whole["checkpoint"]:
         if key not in DEFAULTS["checkpoint"]:
             raise UserError(

@@ -16,17 +16,12 @@ import numpy as np
 from absl import flags
 
 from bigmodel_jax.errors import UserError
-from bigmodel_jax.runtime import run_main
+from bigmodel_jax.runtime import DATA_DIR, run_main
 
 
 def define_flags() -> None:
     flags.DEFINE_string("workdir", None, "The directory of the run to evaluate.")
     flags.DEFINE_string("split", "test", "One of config.data.splits, or a slice: test[:1000].")
-    flags.DEFINE_string(
-        "data_dir",
-        None,
-        "Prepared data and caches; by default TFDS_DATA_DIR or ~/tensorflow_datasets.",
-    )
     flags.DEFINE_integer(
         "batch_size", None, "Examples computed at once; by default as in the run.", lower_bound=1
     )
@@ -36,7 +31,7 @@ def main() -> None:
     options = flags.FLAGS
     if not options.workdir:
         raise UserError("--workdir=DIR says which run to evaluate, and is missing.")
-    result = evaluate(options.workdir, options.split, options.data_dir, options.batch_size)
+    result = evaluate(options.workdir, options.split, DATA_DIR.value, options.batch_size)
     print_table(result)
     print(record(options.workdir, result))
 
@@ -56,11 +51,10 @@ def evaluate(
     from bigmodel_jax import experiment
     from bigmodel_jax.apply import load_run
     from bigmodel_jax.config import build
-    from bigmodel_jax.data.text import find_split
+    from bigmodel_jax.data.prepared import default_data_dir
 
-    data_dir = data_dir or experiment.default_data_dir()
+    data_dir = data_dir or default_data_dir()
     with load_run(workdir) as run:
-        find_split(run.config["data"]["splits"], split)
         fitting = ((n, s) for n, s in run.config["evals"].items() if s.get("split") == split)
         name, spec = next(fitting, (split, {"name": "classification", "split": split}))
         spec = {"every": "end", **spec, "batch_size": batch_size or spec.get("batch_size", 256)}

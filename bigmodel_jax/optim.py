@@ -52,8 +52,8 @@ class Optimizer(NamedTuple):
     def apply(self, grads, slot, owned) -> tuple[Any, dict[str, Any], Metrics]:
         """One update: (new parameters, new slot, metrics).
 
-        The metric "nonfinite" flags, in the order of `trees.flatten(owned)`, the parameters whose
-        gradient is not finite.
+        The metric "nonfinite" holds a flag for each owned parameter, in the order of
+        `trees.flatten`, that is 1 where its gradient is not finite.
         """
         squares = jnp.stack([jnp.sum(jnp.square(g)).astype(jnp.float32) for g in _leaves(grads)])
         if self.l1 or self.l2:
@@ -93,7 +93,11 @@ def build(spec: Mapping, clock: Clock, params) -> Optimizer | dict[str, Optimize
         params: shapes of the parameters, to check the patterns against.
     """
     if "name" not in spec:
-        return {name: build(inner, clock, params) for name, inner in spec.items()}
+        return {name: _build(inner, clock, params) for name, inner in spec.items()}
+    return _build(spec, clock, params)
+
+
+def _build(spec: Mapping, clock: Clock, params) -> Optimizer:
     options = dict(spec)
     train, freeze = options.pop("train", (".*",)), options.pop("freeze", ())
     decayed = tuple(options.pop("decayed", DECAYED))
@@ -107,7 +111,7 @@ def build(spec: Mapping, clock: Clock, params) -> Optimizer | dict[str, Optimize
         raise UserError("config.optimizer has no lr, the (peak) learning rate.")
     lr, schedule = options.pop("lr"), options.pop("schedule", {})
     decay_match = trees.matcher(decayed)
-    common = dict(
+    common: dict[str, Any] = dict(
         schedule=schedules.build(schedule, lr, clock),
         owns=trees.matcher(train, freeze),
         lr_scale=lambda path: next((factor for match, factor in rules if match(path)), 1.0),

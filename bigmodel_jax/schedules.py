@@ -6,12 +6,13 @@ over the updates that the warm-up leaves; it is multiplied by the peak `lr`.
 
 from collections.abc import Callable, Mapping
 
+import jax
 import jax.numpy as jnp
 
 from bigmodel_jax.durations import Clock
 from bigmodel_jax.errors import UserError, nearest
 
-Schedule = Callable[[jnp.ndarray], jnp.ndarray]
+Schedule = Callable[[jax.Array], jax.Array]
 
 
 def constant(steps: int):

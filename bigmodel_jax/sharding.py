@@ -36,12 +36,12 @@ RULES: dict[str, Any] = {
 }
 
 
-def axes(init, *names: str | None):
+def axes(init, *names: str | None) -> Any:
     """Names the axes of a parameter: `axes(initializer, "vocab", "embed")`."""
     return nn.with_logical_partitioning(init, names)
 
 
-def shard(x: jax.Array, *names: str | None) -> jax.Array:
+def shard(x: jax.Array, *names: str | None) -> Any:
     """Constrains an activation: `shard(x, "batch", "length", "embed")`; nothing without a mesh."""
     return nn.with_logical_constraint(x, names)
 

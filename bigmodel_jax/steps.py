@@ -12,9 +12,9 @@ an `ema` at the end of the chain; an environment written in JAX is a `rollout`.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import flax.struct
 import jax
 import jax.numpy as jnp
+from flax import struct
 
 from bigmodel_jax import trees
 from bigmodel_jax.metrics import Metrics
@@ -24,8 +24,7 @@ Variables = dict[str, Any]
 Batch = Any
 
 
-@flax.struct.dataclass
-class TrainState:
+class TrainState(struct.PyTreeNode):
     """All that changes while training: what a checkpoint holds.
 
     Attributes:
@@ -74,6 +73,8 @@ def gradient(loss, optimizer: Optimizer, name: str = "train") -> Step:
     are summed and divided once by the real count. Micro-batch i holds the rows i, i + n, ..., so
     that on a mesh no row changes its device.
 
+    The metric "nonfinite" holds a flag for each parameter, in the order of `trees.flatten`.
+
     Args:
         loss: `(variables, batch, rng, *, train) -> (Mean, Aux)`.
         optimizer: see optim.py; it owns some of the parameters, the others get no gradient.
@@ -121,6 +122,9 @@ def gradient(loss, optimizer: Optimizer, name: str = "train") -> Step:
         grads = jax.tree.map(lambda g: g / jnp.maximum(value.weight, 1e-8).astype(g.dtype), grads)
 
         owned, slot, report = optimizer.apply(grads, state.slots[name], owned)
+        flags = dict(zip(trees.flatten(owned), report["nonfinite"].total, strict=True))
+        every_flag = [flags.get(path, jnp.zeros((), bool)) for path in trees.flatten(state.params)]
+        report["nonfinite"] = report["nonfinite"]._replace(total=jnp.stack(every_flag))
         metrics = {"loss": value, **report, **aux.metrics}
         prefix = f"{name}/" if name != "train" else ""
         return state.replace(

@@ -211,9 +211,8 @@ class _Run:
         paths = list(flatten(self.plan.abstract.params))
         params = []
         for flag in flags.values():
-            flag = flag.reshape(-1, flag.shape[-1]).any(0)
-            if len(flag) == len(paths):
-                params += [path for path, hit in zip(paths, flag, strict=True) if hit]
+            hits = np.logical_or.reduce(flag.reshape(-1, len(paths)))
+            params += [paths[i] for i in np.flatnonzero(hits)]
         where = f" The gradients of {', '.join(params[:5])} are not finite." if params else ""
         within = f"step {step}" if self.k == 1 else f"steps {step - self.k + 1} to {step}"
         raise UserError(

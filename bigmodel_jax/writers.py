@@ -65,7 +65,10 @@ class Writer:
     def say(self, text: str) -> None:
         """A line on the console."""
         if not self._quiet:
-            (self._bar.console.print if self._bar else print)(text, **_plain(self._bar))
+            if self._bar:
+                self._bar.console.print(text, markup=False, highlight=False)
+            else:
+                print(text, flush=True)
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """One row: `{"step": 100, "train/loss": 0.41, ...}`."""
@@ -132,7 +135,3 @@ def _step(line):
         return json.loads(line)["step"]
     except (ValueError, KeyError):
         return None
-
-
-def _plain(bar):
-    return {"markup": False, "highlight": False} if bar else {"flush": True}

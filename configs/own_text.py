@@ -44,7 +44,7 @@ def get_config(arg=None):
         config.data.max_length = 1024
         config.model = dict(name="bag", naive_bayes=True, pooling="sqrt", scale=0.1, dropout=0.5)
         config.task = dict(name="nb_classify")
-        config.optimizer = dict(name="adam", lr=1e-3)
+        config.optimizer = dict(name="adam", lr=1e-2)
     else:
         config.data.tokenizer = dict(name="words", vocabulary_size=10_000)
         config.data.max_length = 256
@@ -56,7 +56,7 @@ def get_config(arg=None):
             config.model.width, config.model.hidden = 16, 8
     if arg.tiny:
         config.data.max_length = 64
-    config.duration = "2 epochs" if arg.tiny else "15 epochs"
+    config.duration = "2 epochs" if arg.tiny else "20 epochs"
     config.evals = dict(
         val=dict(name="classification", split="val", every="1 epochs"),
         test=dict(name="classification", split="test", every="end"),

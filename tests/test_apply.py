@@ -20,7 +20,11 @@ from bigmodel_jax.train import train
 from configs import imdb, own_text
 
 ROOT = Path(__file__).resolve().parent.parent
-TEXTS = ["I really loved the plot.", "", "My brother hated the ending, but I adored the music. " * 9]
+TEXTS = [
+    "I really loved the plot.",
+    "",
+    "My brother hated the ending, but I adored the music. " * 9,
+]
 
 
 def tiny_config():
@@ -141,7 +145,12 @@ def write_csv(path: Path, rows, header=("review", "stars")) -> Path:
 @pytest.mark.parametrize("variant", ["bag", "lstm"])
 def test_from_ones_own_csv_to_predictions_without_code(variant, tmp_path, data_dir):
     words = {"1": ("awful", "slow"), "5": ("great", "tasty"), "3": ("average", "fair")}
-    rows = [(f"It was {w}, so {w}, {i}", k) for i in range(20) for k, pair in words.items() for w in pair]
+    rows = [
+        (f"It was {w}, so {w}, {i}", k)
+        for i in range(20)
+        for k, pair in words.items()
+        for w in pair
+    ]
     config = own_text.get_config(f"{variant},tiny")
     config.data.path = str(write_csv(tmp_path / "meals.csv", rows))
     config.data.text_column, config.data.label_column = "review", "stars"
@@ -158,7 +167,9 @@ def test_from_ones_own_csv_to_predictions_without_code(variant, tmp_path, data_d
 
 
 def test_evaluate_refuses_data_that_is_not_that_of_the_run(tmp_path, data_dir):
-    rows = [("good " + str(i), "yes") for i in range(30)] + [("bad " + str(i), "no") for i in range(30)]
+    rows = [("good " + str(i), "yes") for i in range(30)] + [
+        ("bad " + str(i), "no") for i in range(30)
+    ]
     config = own_text.get_config("bag,tiny")
     config.data.path = str(write_csv(tmp_path / "own.csv", rows, ("text", "label")))
     workdir = tmp_path / "run"

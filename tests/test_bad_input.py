@@ -62,7 +62,9 @@ MISTYPED = {
     "a wrong type": (["--config.seed=many"], ["seed", "many"]),
     "a flag without --": (["workdir=x"], ["Unexpected argument", "workdir=x"]),
     "a variant": (["--config=configs/imdb.py:lstmm"], ["lstmm", "Did you mean 'lstm'"]),
-    "a config file": (["--config=configs/imbd.py"], ["configs/imbd.py", "Did you mean", "imdb.py"]),
+    "a key that is like no other": (["--config.zzz.x=3"], ["no key 'zzz'"]),
+    "an index": (["--config.data.candidates[7].name=x"], ["out of range"]),
+    "a config file": (["--config=configs/imbd.py"], ["configs/imbd.py", "There are:", "imdb.py"]),
     "no config": (["--config="], ["configs/imdb.py"]),
 }
 
@@ -80,7 +82,9 @@ def test_a_mistyped_command_line_names_the_nearest_that_is_right(what):
 
 
 def test_debug_shows_the_traceback():
-    code, said = command("main", "--config=configs/imdb.py:tiny", "--config.model.widht=3", "--debug")
+    code, said = command(
+        "main", "--config=configs/imdb.py:tiny", "--config.model.widht=3", "--debug"
+    )
     assert code != 0
     assert "Traceback" in said
 
@@ -123,19 +127,24 @@ WRONG = {
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_a_wrong_config_is_refused_before_anything_is_written(what, tmp_path, data_dir):
+def test_a_wrong_config_is_refused_and_spoils_no_directory(what, tmp_path, data_dir):
     key, value, expected = WRONG[what]
     with pytest.raises(UserError) as caught:
         train(tiny(**{key: value}), str(tmp_path / "run"), data_dir=data_dir)
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert not (tmp_path / "run" / "config.json").exists()
+    state = train(tiny(), str(tmp_path / "run"), data_dir=data_dir)  # the directory can be used
+    assert int(state.step) == 2
 
 
-def test_an_empty_evaluation_split_is_found_before_the_first_step(tmp_path, data_dir):
-    evals = {"val": {"name": "classification", "split": "val", "every": "1 epochs"}}
+@pytest.mark.parametrize(
+    ("split", "expected"),
+    [("val", r"'train\[320:\]' is empty"), ("tset", "'tset'. Did you mean 'test'")],
+)
+def test_a_split_for_the_end_is_checked_before_the_first_step(split, expected, tmp_path, data_dir):
+    evals = {"late": {"name": "classification", "split": split, "every": "end"}}
     config = tiny(**{"data.splits.val": "train[320:]", "evals": evals})
-    with pytest.raises(UserError, match="The split 'train\\[320:\\]' is empty"):
+    with pytest.raises(UserError, match=expected):
         train(config, str(tmp_path / "run"), data_dir=data_dir)
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
@@ -181,9 +190,9 @@ def test_a_disk_that_fills_while_saving_leaves_what_was_saved(tmp_path, data_dir
         raise full
 
     longer = tiny(duration="4 steps")
-    for place in ("save", "wait_until_finished"):  # at once, and in the background
+    for place in ((ocp.AsyncCheckpointer, "save"), (checkpoint, "_sync")):  # the other thread's
         with monkeypatch.context() as patch:
-            patch.setattr(ocp.AsyncCheckpointer, place, no_room)
+            patch.setattr(*place, no_room)
             with pytest.raises(UserError) as caught:
                 train(longer, str(workdir), data_dir=data_dir, allow_changed_config=True)
         assert "No space left on device" in str(caught.value)

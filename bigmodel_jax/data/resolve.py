@@ -27,14 +27,14 @@ OWN_FILES = ("path", "text_column", "label_column")
 
 
 def resolve_data(
-    data: Mapping, *, data_dir: str, strict: bool = False, num_processes: int = 1
+    given: Mapping, *, data_dir: str, strict: bool = False, num_processes: int = 1
 ) -> tuple[dict, str | None]:
     """config.data with one `reader` in place of candidates, and the splits that it has.
 
     Returns:
         The dict, and a sentence for the user where the reader is a substitute.
     """
-    data = config.plain(data)
+    data: dict = config.plain(given)
     if "reader" not in data and "candidates" not in data:
         return data, None
     substitute, strict = None, strict or bool(data.pop("strict", False))

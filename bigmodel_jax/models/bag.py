@@ -8,7 +8,7 @@ With hashed word n-grams (`data/tokenizers/ngrams.py`) it is one of three well-k
     width=64                        fastText (Joulin et al. 2016)
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -35,8 +35,8 @@ class Model(nn.Module):
             naive Bayes itself. Without it the start is zero or, with a width, random.
     """
 
-    vocabulary_size: int | None = None
-    num_classes: int | None = None
+    vocabulary_size: int = None  # pyright: ignore - filled from the data
+    num_classes: int = None  # pyright: ignore
     width: int | None = None
     pooling: Literal["mean", "sum", "sqrt"] = "mean"
     dropout: float = 0.0
@@ -48,7 +48,7 @@ class Model(nn.Module):
     @nn.compact
     def __call__(self, tokens: jax.Array, mask: jax.Array, *, train: bool = False) -> jax.Array:
         """Logits `[batch, num_classes]` float32 of ids `[batch, length]`, mask True = real."""
-        dtypes = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         if self.width is not None:
             vectors = Embed(self.vocabulary_size, self.width, name="embed", **dtypes)(tokens)
             head = Dense(self.num_classes, axes=("embed", "classes"), name="head", **dtypes)

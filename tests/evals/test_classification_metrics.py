@@ -18,7 +18,9 @@ def scores(seed, examples, classes, ties=False):
     logits = rng.normal(size=(examples, classes))
     if ties:
         logits = np.round(logits)
-    labels = np.where(rng.random(examples) < 0.5, logits.argmax(-1), rng.integers(classes, size=examples))
+    labels = np.where(
+        rng.random(examples) < 0.5, logits.argmax(-1), rng.integers(classes, size=examples)
+    )
     return np.exp(logits) / np.exp(logits).sum(-1, keepdims=True), labels
 
 

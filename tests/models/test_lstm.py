@@ -75,8 +75,9 @@ def test_neither_the_ids_nor_the_amount_of_padding_matter():
     np.testing.assert_allclose(model.apply(variables, *wide), want, rtol=1e-5, atol=1e-6)
 
 
-def test_dropout_acts_in_training_only():
-    model, variables = build(dropout=0.5)
+@pytest.mark.parametrize("kind", ["dropout", "embed_dropout", "word_dropout"])
+def test_dropout_acts_in_training_only(kind):
+    model, variables = build(**{kind: 0.5})
     plain, _ = build()
     want = plain.apply(variables, TOKENS, MASK)
     np.testing.assert_array_equal(model.apply(variables, TOKENS, MASK), want)
