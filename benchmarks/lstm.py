@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
+from typing import Any
 
 from bigmodel_jax.runtime import TUNED_ALLOCATOR
 
@@ -43,7 +44,7 @@ def ours(precision: str):
     labels = jnp.arange(BATCH) % 2
 
     def loss_of(params):
-        logits = model.apply(params, tokens, mask, train=True)
+        logits: Any = model.apply(params, tokens, mask, train=True)
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
     @functools.partial(jax.jit, donate_argnums=0)
@@ -53,7 +54,7 @@ def ours(precision: str):
         updates, slots = optimizer.update(gradient, slots)
         return (optax.apply_updates(params, updates), slots), loss
 
-    params = jax.jit(lambda key: nn.unbox(model.init(key, tokens, mask)))(jax.random.key(1))
+    params: Any = nn.unbox(model.init(jax.random.key(1), tokens, mask))
     state = params, optimizer.init(params)
 
     def run(steps):
@@ -133,7 +134,7 @@ def ask(process: subprocess.Popen, line: str = "") -> str:
         process.stdin.flush()
     answer = process.stdout.readline().strip()
     if not answer:
-        sys.exit(f"A contestant stopped: {' '.join(process.args)}")
+        sys.exit(f"A contestant stopped: {process.args}")
     return answer
 
 

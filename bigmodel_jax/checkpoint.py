@@ -67,14 +67,16 @@ class Checkpointer:
         return self
 
     def __exit__(self, kind, *_):
-        # An exception while Orbax writes would otherwise surface as one about its executors.
-        try:
-            self.wait()
-        except UserError:
-            if kind is None:
-                raise
-        finally:
-            self._orbax.close()
+        # An exception while Orbax writes would otherwise surface as one about its executors, and
+        # a failure to save must not hide what ended the run.
+        failure = None
+        for close in (self.wait, self._orbax.close):
+            try:
+                close()
+            except Exception as error:
+                failure = failure or error
+        if failure is not None and kind is None:
+            raise failure
 
     def due(self, step: int, logging: bool) -> bool:
         """Whether the interval is over. Time is looked at only where all hosts log together."""

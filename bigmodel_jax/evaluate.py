@@ -7,7 +7,6 @@ The numbers are those of the run itself, bit for bit on the same devices. They g
 results/SPLIT.json of the run, unless they are there already.
 """
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -32,8 +31,9 @@ def main() -> None:
     if not options.workdir:
         raise UserError("--workdir=DIR says which run to evaluate, and is missing.")
     result = evaluate(options.workdir, options.split, DATA_DIR.value, options.batch_size)
+    written = record(options.workdir, result)
     print_table(result)
-    print(record(options.workdir, result))
+    print(written)
 
 
 def evaluate(
@@ -42,14 +42,16 @@ def evaluate(
     """What an evaluator of the run says of a split.
 
     Returns:
-        "name" (of the evaluator, or the split), "prefix" (of generated data), "step" (of the
-        parameters), "metrics" (numbers by name) and "details" (examples, probabilities, ...).
+        "name" (of the evaluator, or the split), "prefix" (of generated data), "step" (how far the
+        run is), "chosen" (its parameters), "metrics" (numbers by name) and "details" (examples,
+        probabilities, ...).
 
     Raises:
         UserError: no such split, the data are not here, or are not those of the run.
     """
     from bigmodel_jax import experiment
     from bigmodel_jax.apply import load_run
+    from bigmodel_jax.checkpoint import all_steps
     from bigmodel_jax.config import build
     from bigmodel_jax.data.prepared import default_data_dir
 
@@ -71,28 +73,34 @@ def evaluate(
         return {
             "name": name,
             "prefix": f"{source.reader_name}/" if source.synthetic else "",
-            "step": run.step,
+            "step": max(all_steps(Path(workdir).expanduser() / "checkpoints")),
+            "chosen": f"step {run.step}",
             "metrics": metrics,
             "details": evaluator.details,
         }
 
 
 def record(workdir: str, result: dict[str, Any]) -> str:
-    """Writes results/NAME.json, unless it holds the same; a sentence about what was done."""
+    """Writes results/NAME.json, unless the run is no further than what that holds.
+
+    Returns:
+        A sentence about what was done.
+    """
     from bigmodel_jax.rundir import RunDir
 
-    file = re.sub(r"[^\w.-]+", "_", result["name"]).strip("_")
-    path = Path(workdir).expanduser() / "results" / f"{file}.json"
-    metrics, step = result["metrics"], result["step"]
-    if path.is_file():
-        old = json.loads(path.read_text())
-        other = [f"{k} {old.get(k)} there, {v} here" for k, v in metrics.items() if old.get(k) != v]
-        if not other:
-            return f"{path} holds the same numbers."
-        if old.get("step") == step:
-            return f"{path} is left as it is, but differs: {'; '.join(other)}."
+    run = RunDir(workdir)
+    name = re.sub(r"[^\w.-]+", "_", result["name"]).strip("_")
+    path = run.path / "results" / f"{name}.json"
+    old, metrics = run.read_result(name), result["metrics"]
+    if old and old["metrics"] == metrics:
+        return f"{path} holds the same numbers."
+    if old and old["step"] == result["step"]:
+        there = old["metrics"]
+        other = [f"{k} {there.get(k)} -> {v}" for k, v in metrics.items() if there.get(k) != v]
+        return f"{path} holds other numbers, and is left as it is: {'; '.join(other)}."
     details = {k: v for k, v in result["details"].items() if not isinstance(v, np.ndarray)}
-    RunDir(workdir).write_result(file, {"step": step, **metrics, **details})
+    kept = {key: result[key] for key in ("step", "chosen", "metrics")}
+    run.write_result(name, {**kept, **details})
     return f"Written to {path}."
 
 
@@ -100,12 +108,13 @@ def print_table(result: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    name, step = result["name"], result["step"]
-    title = f"{name}: {result['details']['examples']:,} examples, parameters of step {step}"
-    table = Table(title=title, title_justify="left", show_header=False)
+    name, console = result["name"], Console()
+    examples = f"{result['details']['examples']:,} examples"
+    console.print(f"{name}: {examples}, parameters of {result['chosen']}", highlight=False)
+    table = Table(show_header=False)
     for key, value in result["metrics"].items():
         table.add_row(f"{result['prefix']}{name}/{key}", f"{value:.4f}")
-    Console().print(table)
+    console.print(table)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ class Plan(NamedTuple):
         clock: turns durations into steps.
         abstract: shapes, dtypes and shardings of the state.
         init: makes the variables, unboxed.
+        epoch: the batches of one epoch of the training part, whole on every process.
     """
 
     config: dict
@@ -36,6 +37,7 @@ class Plan(NamedTuple):
     clock: Clock
     abstract: TrainState
     init: Any
+    epoch: Any
 
 
 def open_source(config: Mapping, data_dir: str, **runtime) -> Any:
@@ -43,14 +45,14 @@ def open_source(config: Mapping, data_dir: str, **runtime) -> Any:
     spec = {**config["data"]}
     if "batch_size" in runtime:
         spec.pop("batch_size", None)
-    place = (jax.process_index(), jax.process_count())
+    process = runtime.pop("process", (jax.process_index(), jax.process_count()))
     return build(
         "data",
         spec,
         seed=config["seed"],
         group=config["repeat"] if runtime.get("training", True) else 1,
         data_dir=data_dir,
-        process=place,
+        process=process,
         **runtime,
     )
 
@@ -85,6 +87,10 @@ def make_plan(config: dict, data_dir: str, mesh: jax.sharding.Mesh) -> Plan:
             variables = {**variables, "ema": variables["params"]}
         return variables
 
+    def epoch():
+        whole = open_source(config, data_dir, split="train", training=False, process=(0, 1))
+        return (whole.batch(i) for i in range(whole.steps_per_epoch))
+
     variables = sharding.abstract(boxed, mesh)
     optimizer = optim.build(config["optimizer"], clock, variables["params"])
     step = task.step(optimizer)
@@ -92,7 +98,7 @@ def make_plan(config: dict, data_dir: str, mesh: jax.sharding.Mesh) -> Plan:
         step = steps.chain(step, steps.ema(config["ema"]))
     state = jax.eval_shape(lambda v: steps.create_state(step, v), variables)
     state = sharding.follow(state, variables["params"], mesh).replace(variables=variables)
-    return Plan(config, mesh, source, task, step, clock, state, init=lambda: nn.unbox(boxed()))
+    return Plan(config, mesh, source, task, step, clock, state, lambda: nn.unbox(boxed()), epoch)
 
 
 def make_task(config: Mapping) -> Any:
@@ -119,8 +125,7 @@ def fresh_state(plan: Plan) -> TrainState:
     variables = jax.jit(plan.init, out_shardings=layout.variables)()
     fit = getattr(plan.task, "fit", None)
     if fit is not None:
-        epoch = (plan.source.batch(i) for i in range(plan.source.steps_per_epoch))
-        fitted = fit(variables, epoch)
+        fitted = fit(variables, plan.epoch())
         variables = jax.tree.map(jax.device_put, fitted, layout.variables)
     create = jax.jit(lambda v: steps.create_state(plan.step, v), out_shardings=layout)
     return create(variables)

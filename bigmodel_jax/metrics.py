@@ -44,8 +44,8 @@ class Sums:
         """Adds fetched metrics; fields may carry a leading axis of k steps."""
         for name, (total, weight) in row.items():
             old_total, old_weight = self.sums.get(name, (0.0, 0.0))
-            new_total = float(np.sum(total, dtype=np.float64))
-            new_weight = float(np.sum(weight, dtype=np.float64))
+            new_total = float(np.sum(np.asarray(total), dtype=np.float64))
+            new_weight = float(np.sum(np.asarray(weight), dtype=np.float64))
             self.sums[name] = (old_total + new_total, old_weight + new_weight)
 
     def means(self) -> dict[str, float]:

@@ -177,18 +177,23 @@ def adafactor(decay_rate: float = 0.8, min_dim_size_to_factor: int = 128):
 
 def muon(beta: float = 0.95, ns_steps: int = 5, b1: float = 0.9, b2: float = 0.999):
     """Muon (Jordan et al. 2024) for matrices named `kernel`; Adam for all other parameters."""
-    is_matrix = lambda path, x: x.ndim == 2 and path.endswith("kernel")  # noqa: E731
 
-    def label(params):
-        return trees.map_paths(lambda p, x: "muon" if is_matrix(p, x) else "adam", params)
+    def dimensions(params):
+        def of(keys, x):  # optax also asks about trees with masked leaves: keep the structure
+            matrix = x.ndim == 2 and str(keys[-1].key).endswith("kernel")
+            return optax.contrib.MuonDimensionNumbers() if matrix else None
 
-    return optax.partition(
-        {
-            "muon": optax.contrib.scale_by_muon(beta=beta, ns_steps=ns_steps),
-            "adam": optax.scale_by_adam(b1, b2),
-        },
-        label,
+        return jax.tree_util.tree_map_with_path(of, params)
+
+    tx = optax.contrib.muon(
+        1.0,
+        beta=beta,
+        ns_steps=ns_steps,
+        adam_b1=b1,
+        adam_b2=b2,
+        muon_weight_dimension_numbers=dimensions,
     )
+    return optax.chain(tx, optax.scale(-1.0))  # its sign and rate of 1 taken back
 
 
 DIRECTIONS: dict[str, Callable[..., optax.GradientTransformation]] = {

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -44,9 +45,10 @@ def run(tmp_path_factory, data_dir):
 
 @pytest.fixture(scope="module")
 def averaged(tmp_path_factory, data_dir):
-    """The directory of a run that evaluates an average of its last parameters."""
+    """The directory of a run that evaluates an average of its last parameters; of all devices."""
     workdir = tmp_path_factory.mktemp("runs") / "averaged"
     config = {**tiny_config(), "ema": 0.9, "early_stopping": {}, "duration": "1 epochs"}
+    config["mesh"] = {"data": jax.device_count()}
     train(config, str(workdir), data_dir=data_dir)
     return workdir
 
@@ -56,7 +58,7 @@ def test_evaluate_agrees_exactly_with_what_the_run_recorded(name, request, data_
     workdir = request.getfixturevalue(name)
     recorded = json.loads((workdir / "results" / "test.json").read_text())
     result = evaluate(str(workdir), "test", data_dir)
-    assert result["metrics"] == {k: recorded[k] for k in result["metrics"]}
+    assert result["metrics"] == recorded["metrics"]
     assert result["details"]["confusion_matrix"] == recorded["confusion_matrix"]
     assert result["prefix"] == "synthetic_reviews/"
     before = (workdir / "results" / "test.json").stat().st_mtime_ns
@@ -77,6 +79,15 @@ def test_evaluate_takes_a_slice_and_another_batch_size(run, data_dir):
     written = record(str(run), result)
     assert str(run / "results" / "test_50.json") in written
     assert json.loads((run / "results" / "test_50.json").read_text())["examples"] == 50
+
+
+def test_evaluate_leaves_the_numbers_of_the_run_as_they_are(run, data_dir):
+    result = evaluate(str(run), "test", data_dir)
+    path = run / "results" / "test.json"
+    before = path.read_text()
+    other = {**result, "metrics": {**result["metrics"], "loss": 0.5}}
+    assert f"loss {result['metrics']['loss']} -> 0.5" in record(str(run), other)
+    assert path.read_text() == before
 
 
 def test_evaluate_names_the_splits_there_are(run, data_dir):
@@ -115,12 +126,12 @@ def test_rows_appear_as_batches_finish(run, capsys):
     assert printed == [0, 0, 2, 0, 2, 0]
 
 
-def test_the_command_reads_stdin_on_another_number_of_devices(run):
+def test_the_command_reads_stdin_on_another_number_of_devices(averaged):
     """Only JSON on standard output, a line for each line of input, an empty one too."""
-    with load_run(run) as applied:
+    with load_run(averaged) as applied:
         expected = applied.predict(TEXTS)
     done = subprocess.run(
-        [sys.executable, "-m", "bigmodel_jax.predict", f"--workdir={run}", "--format=jsonl"],
+        [sys.executable, "-m", "bigmodel_jax.predict", f"--workdir={averaged}", "--format=jsonl"],
         input="\n".join(TEXTS) + "\n",
         env={**os.environ, "XLA_FLAGS": "", "BIGMODEL_ALLOCATOR": "default"},
         cwd=ROOT,

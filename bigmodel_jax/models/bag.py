@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from bigmodel_jax import sharding
+from bigmodel_jax.errors import UserError
 from bigmodel_jax.nn.linear import Dense, Embed
 
 
@@ -48,6 +49,8 @@ class Model(nn.Module):
     @nn.compact
     def __call__(self, tokens: jax.Array, mask: jax.Array, *, train: bool = False) -> jax.Array:
         """Logits `[batch, num_classes]` float32 of ids `[batch, length]`, mask True = real."""
+        if self.naive_bayes and self.width is not None:
+            raise UserError("config.model: a bag with naive_bayes=True has no width; leave it out.")
         dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         if self.width is not None:
             vectors = Embed(self.vocabulary_size, self.width, name="embed", **dtypes)(tokens)

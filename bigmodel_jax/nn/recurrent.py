@@ -142,5 +142,5 @@ class LSTM(nn.Module):
         gates = matmul(x.astype(self.dtype), input_kernel.astype(self.dtype))
         gates = (gates + bias.astype(jnp.float32)).swapaxes(0, 1)
         h = lstm(gates, recurrent_kernel.astype(self.dtype), mask.swapaxes(0, 1), self.reverse)
-        h = h.astype(self.dtype)
+        h = jnp.asarray(h, self.dtype)
         return h.swapaxes(0, 1), h[0 if self.reverse else -1]
