@@ -36,13 +36,8 @@ class Applied:
         self.task = experiment.make_task(config)
         self._rows = mesh.shape["data"] * mesh.shape["fsdp"]
         self._tokenizer, self.label_names = text.load_assets(assets, config["data"])
-        example = self._batch([""], self._rows)
-
-        def boxed():
-            variables = self.task.init(jax.random.key(0), example)
-            return {**variables, "ema": variables["params"]} if config["ema"] else variables
-
-        restored = restore_variables(checkpoint, sharding.abstract(boxed, mesh))
+        init = experiment.make_init(config, self.task, self._batch([""], self._rows))
+        restored = restore_variables(checkpoint, sharding.abstract(init, mesh))
         self.variables = experiment.for_evaluation(restored)
         everywhere = jax.sharding.NamedSharding(mesh, jax.P())
         self._predict = jax.jit(self.task.predict, out_shardings=everywhere)
@@ -69,9 +64,7 @@ class Applied:
 
     def _batch(self, texts, rows) -> dict[str, np.ndarray]:
         padded = [*texts, *[""] * (rows - len(texts))]
-        valid = np.arange(rows) < len(texts)
-        batch = text.encode(padded, self._tokenizer, self.config["data"])
-        return {**batch, "label": np.zeros(rows, np.int32), "valid": valid}
+        return text.encode(padded, self._tokenizer, self.config["data"])
 
 
 @contextlib.contextmanager

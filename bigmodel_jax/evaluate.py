@@ -16,6 +16,7 @@ from absl import flags
 
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.runtime import DATA_DIR, run_main
+from bigmodel_jax.writers import print_table
 
 
 def define_flags() -> None:
@@ -32,7 +33,10 @@ def main() -> None:
         raise UserError("--workdir=DIR says which run to evaluate, and is missing.")
     result = evaluate(options.workdir, options.split, DATA_DIR.value, options.batch_size)
     written = record(options.workdir, result)
-    print_table(result)
+    examples = f"{result['details']['examples']:,} examples"
+    print(f"{result['name']}: {examples}, parameters of {result['chosen']}")
+    prefix = f"{result['prefix']}{result['name']}/"
+    print_table({prefix + key: value for key, value in result["metrics"].items()})
     print(written)
 
 
@@ -102,19 +106,6 @@ def record(workdir: str, result: dict[str, Any]) -> str:
     kept = {key: result[key] for key in ("step", "chosen", "metrics")}
     run.write_result(name, {**kept, **details})
     return f"Written to {path}."
-
-
-def print_table(result: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    name, console = result["name"], Console()
-    examples = f"{result['details']['examples']:,} examples"
-    console.print(f"{name}: {examples}, parameters of {result['chosen']}", highlight=False)
-    table = Table(show_header=False)
-    for key, value in result["metrics"].items():
-        table.add_row(f"{result['prefix']}{name}/{key}", f"{value:.4f}")
-    console.print(table)
 
 
 if __name__ == "__main__":

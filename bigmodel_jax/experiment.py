@@ -4,7 +4,7 @@ Shared by all commands, so that training, evaluation and prediction build the sa
 way.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -75,17 +75,16 @@ def make_plan(config: dict, data_dir: str, mesh: jax.sharding.Mesh) -> Plan:
             f"share a batch, in {micro // rows} micro-batches."
         )
     config = {**config, "model": fill(config["model"], source.info)}
+    if hasattr(source, "fingerprint"):
+        config["data"] = {**config["data"], "fingerprint": source.fingerprint}
+    for spec in config["evals"].values():
+        if "split" in spec and hasattr(source, "check_split"):
+            source.check_split(spec["split"])
     task = make_task(config)
     clock = Clock(source.steps_per_epoch, source.batch_size)
     total = clock.steps(config["duration"], "config.duration")
     clock = Clock(source.steps_per_epoch, source.batch_size, total=total)
-    example = example_batch(source)
-
-    def boxed():
-        variables = task.init(jax.random.key(config["seed"]), example())
-        if config["ema"]:
-            variables = {**variables, "ema": variables["params"]}
-        return variables
+    boxed = make_init(config, task, source.peek())
 
     def epoch():
         whole = open_source(config, data_dir, split="train", training=False, process=(0, 1))
@@ -108,15 +107,20 @@ def make_task(config: Mapping) -> Any:
     return build("tasks", config["task"], model=build("models", config["model"]))
 
 
-def example_batch(source):
-    """`() -> zeros of the shapes of the global batch`; only shapes matter to an init."""
-    share = source.peek()
+def make_init(config: Mapping, task, share: Mapping) -> Callable[[], steps.Variables]:
+    """`() -> variables`, boxed with the names of their axes.
+
+    Args:
+        share: this process's rows of any batch; only the shapes of the whole matter to an init.
+    """
     count = jax.process_count()
 
-    def example():
-        return jax.tree.map(lambda x: jnp.zeros((x.shape[0] * count, *x.shape[1:]), x.dtype), share)
+    def boxed():
+        batch = {k: jnp.zeros((len(x) * count, *x.shape[1:]), x.dtype) for k, x in share.items()}
+        variables = task.init(jax.random.key(config["seed"]), batch)
+        return {**variables, "ema": variables["params"]} if config["ema"] else variables
 
-    return example
+    return boxed
 
 
 def fresh_state(plan: Plan) -> TrainState:

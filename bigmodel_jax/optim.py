@@ -4,6 +4,7 @@ The direction comes from optax; the learning rate is applied here, so that its s
 (lowered on a plateau) and its per-parameter factors are in one place and can be logged.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -16,6 +17,10 @@ from bigmodel_jax.durations import Clock
 from bigmodel_jax.errors import UserError, nearest
 from bigmodel_jax.metrics import Mean, Metrics, mean
 
+COMMON = (
+    "lr", "schedule", "weight_decay", "clip", "l1", "l2", "train", "freeze", "lr_scale", "decayed",
+    "accumulate",
+)  # fmt: skip
 DECAYED = (r"(.*/)?(kernel|embedding|recurrent_kernel|input_kernel)",)
 
 
@@ -140,10 +145,13 @@ def _transformation(options: dict, decayed: trees.Matcher) -> optax.GradientTran
     weight_decay = options.pop("weight_decay", 0.01 if name == "adamw" else 0.0)
     if name not in DIRECTIONS:
         raise UserError(f"config.optimizer.name is {name!r}.{nearest(name, DIRECTIONS)}")
-    try:
-        direction = DIRECTIONS[name](**options)
-    except TypeError as error:
-        raise UserError(f"config.optimizer ({name}): {error}.") from error
+    known = inspect.signature(DIRECTIONS[name]).parameters
+    for key in options:
+        if key not in known:
+            raise UserError(
+                f"config.optimizer ({name}) has no option {key!r}.{nearest(key, [*known, *COMMON])}"
+            )
+    direction = DIRECTIONS[name](**options)
     parts = [optax.clip_by_global_norm(clip)] if clip else []
     parts.append(direction)
     if weight_decay:

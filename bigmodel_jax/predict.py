@@ -11,7 +11,6 @@ order, as soon as its batch is done; all else that is said goes to standard erro
 import io
 import itertools
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -54,12 +53,7 @@ def main() -> None:
         if sys.stdin.isatty():
             batch_size = 1  # whoever types wants an answer to each line
             print("Type a text and press Enter; Ctrl-D ends.", file=sys.stderr)
-    try:
-        count = predict(options.workdir, texts, batch_size, options.format)
-    except BrokenPipeError:  # `| head` has seen enough; Python would complain once more at its exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return
-    if not count:
+    if not predict(options.workdir, texts, batch_size, options.format):
         raise UserError(f"There are no texts in {options.file or 'standard input'}.")
 
 
@@ -91,7 +85,7 @@ def read(path: Path, text_column: str = "text") -> Iterator[str]:
     if not path.is_file():
         raise UserError(f"--file: there is no file {path}.")
     with path.open("rb") as file:
-        lines = records._Lines(path, file)
+        lines = records.Lines(path, file)
         if path.suffix.lower() in TABLES:
             parse = records.PARSERS[path.suffix.lower()](lines, text_column, text_column)
             yield from (content for _, content, _ in parse(lines))

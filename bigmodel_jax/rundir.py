@@ -59,11 +59,14 @@ class RunDir:
         return (self.path / "config.json").is_file()
 
     def claim(self, resolved: Mapping, allow_changes: bool) -> None:
-        """Writes the resolved config and the environment; refuses another config's directory."""
+        """Writes the resolved config and the environment; refuses another config's directory.
+
+        Before its first checkpoint a run has nothing to lose, and its config may be mended.
+        """
         if not self._main:
             return
         text = config.to_json(resolved)
-        if self.has_config:
+        if checkpoint.all_steps(self.path / "checkpoints"):
             old, new = json.loads((self.path / "config.json").read_text()), json.loads(text)
             changes = config.differences(
                 {k: v for k, v in old.items() if k not in config.NEUTRAL},

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
-from bigmodel_jax.errors import UserError, nearest
+from bigmodel_jax.errors import UserError
 
 DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Prepared data and caches; by default TFDS_DATA_DIR or ~/tensorflow_datasets."
@@ -78,7 +78,7 @@ def find_config(name: str) -> str:
             return f"{candidate}{colon}{arg}"
     folder = Path("configs") if Path("configs").is_dir() else clone / "configs"
     known = [f"configs/{p.name}" for p in folder.glob("*.py") if p.stem != "__init__"]
-    raise UserError(f"There is no config {path!r}.{nearest(path, known)}")
+    raise UserError(f"There is no config {path!r}. There are: {', '.join(sorted(known))}.")
 
 
 def _parse(argv):
@@ -96,7 +96,7 @@ def _parse(argv):
         raise
     except flags.Error as error:
         raise UserError(str(error)) from error
-    except (AttributeError, KeyError, ValueError, TypeError) as error:
+    except (AttributeError, LookupError, ValueError, TypeError) as error:
         if "--debug" in argv:
             raise
         raise UserError(_text(error)) from error
@@ -125,6 +125,8 @@ def _guarded(main):
         if _DEBUG.value:
             raise
         _fail(error)
+    except BrokenPipeError:  # `| head` has seen enough; Python would complain once more at its exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         _fail("interrupted; the same command again goes on from what was saved.")
     except OSError as error:

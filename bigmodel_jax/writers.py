@@ -98,13 +98,20 @@ class Writer:
         """A table of metrics on the console."""
         if self._quiet:
             return
-        from rich.console import Console
-        from rich.table import Table
+        self.say(title)
+        named = {self._prefix + name: value for name, value in metrics.items()}
+        print_table(named, self._bar.console if self._bar else None)
 
-        table = Table(title=title, title_justify="left", show_header=False)
-        for name, value in metrics.items():
-            table.add_row(self._prefix + name, f"{value:.4f}")
-        (self._bar.console if self._bar else Console()).print(table)
+
+def print_table(metrics: Mapping[str, float], console=None) -> None:
+    """Names and values, one below the other."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(show_header=False)
+    for name, value in metrics.items():
+        table.add_row(name, f"{value:.4f}")
+    (console or Console()).print(table)
 
 
 def clock(seconds: float) -> str:

@@ -50,7 +50,7 @@ def get_config(arg=None):
         config.optimizer = dict(name="adam", lr=1e-2)
     else:
         config.data.tokenizer = dict(name="words", vocabulary_size=10_000)
-        config.data.max_length = 256
+        config.data.max_length, config.data.batch_size = 256, 32
         config.model = dict(name="lstm", dropout=0.3)
         config.task = dict(name="classify")
         config.optimizer = dict(name="adam", lr=2e-3, clip=1.0)

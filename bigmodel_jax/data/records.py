@@ -42,7 +42,7 @@ class TextFile:
     def scan(self, digest: "hashlib._Hash") -> Iterator[Found]:
         """Yields every example's place and label, checking all; feeds the bytes to `digest`."""
         with self.path.open("rb") as file:
-            lines = _Lines(self.path, file, digest)
+            lines = Lines(self.path, file, digest)
             parse = self._parser(lines, *self._columns)
             position = lines.position
             for line, _, label in parse(lines):
@@ -54,10 +54,10 @@ class TextFile:
     def texts(self, positions: Iterable[int]) -> Iterator[str]:
         """Yields the texts at positions that `scan` gave, in any order."""
         with self.path.open("rb") as file:
-            parse = self._parser(_Lines(self.path, file), *self._columns)
+            parse = self._parser(Lines(self.path, file), *self._columns)
             for position in positions:
                 file.seek(position)
-                _, text, _ = next(parse(_Lines(self.path, file)))
+                _, text, _ = next(parse(Lines(self.path, file)))
                 yield text
 
 
@@ -94,7 +94,7 @@ def visible(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if not p.name.startswith("."))
 
 
-class _Lines:
+class Lines:
     """A file's lines as text, counted; `position` is where the next one begins, in bytes."""
 
     def __init__(self, path: Path, file: BinaryIO, digest=None):
@@ -129,11 +129,11 @@ def _decode(raw: bytes, path: Path, line: int, position: int) -> str:
 
 # A parser is made once for a file (it may read a header), then reads examples from any line on:
 # parser(lines, text_column, label_column)(lines) -> (line number, text, label), ...
-Parse = Callable[[_Lines], Iterator[tuple[int, str, str]]]
+Parse = Callable[[Lines], Iterator[tuple[int, str, str]]]
 
 
-def _table(lines: _Lines, text_column: str, label_column: str, **dialect) -> Parse:
-    def rows(lines: _Lines) -> Iterator[tuple[int, list[str]]]:
+def _table(lines: Lines, text_column: str, label_column: str, **dialect) -> Parse:
+    def rows(lines: Lines) -> Iterator[tuple[int, list[str]]]:
         csv.field_size_limit(MAX_FIELD)
         reader = csv.reader(lines, strict=True, **dialect)
         while True:
@@ -162,7 +162,7 @@ def _table(lines: _Lines, text_column: str, label_column: str, **dialect) -> Par
             )
     text_field, label_field = header.index(text_column), header.index(label_column)
 
-    def parse(lines: _Lines) -> Iterator[tuple[int, str, str]]:
+    def parse(lines: Lines) -> Iterator[tuple[int, str, str]]:
         for line, row in rows(lines):
             if len(row) != len(header):
                 raise UserError(
@@ -173,16 +173,16 @@ def _table(lines: _Lines, text_column: str, label_column: str, **dialect) -> Par
     return parse
 
 
-def _csv(lines: _Lines, text_column: str, label_column: str) -> Parse:
+def _csv(lines: Lines, text_column: str, label_column: str) -> Parse:
     return _table(lines, text_column, label_column)
 
 
-def _tsv(lines: _Lines, text_column: str, label_column: str) -> Parse:
+def _tsv(lines: Lines, text_column: str, label_column: str) -> Parse:
     return _table(lines, text_column, label_column, delimiter="\t", quoting=csv.QUOTE_NONE)
 
 
-def _jsonl(_: _Lines, text_column: str, label_column: str) -> Parse:
-    def parse(lines: _Lines) -> Iterator[tuple[int, str, str]]:
+def _jsonl(_: Lines, text_column: str, label_column: str) -> Parse:
+    def parse(lines: Lines) -> Iterator[tuple[int, str, str]]:
         for raw in filter(str.strip, lines):
             where = f"{lines.path} line {lines.line}"
             try:
@@ -206,7 +206,7 @@ def _jsonl(_: _Lines, text_column: str, label_column: str) -> Parse:
 
 
 def _tabbed(*_) -> Parse:
-    def parse(lines: _Lines) -> Iterator[tuple[int, str, str]]:
+    def parse(lines: Lines) -> Iterator[tuple[int, str, str]]:
         for raw in filter(str.strip, lines):
             label, tab, text = raw.rstrip("\r\n").partition("\t")
             if not tab:

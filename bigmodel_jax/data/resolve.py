@@ -5,6 +5,7 @@ built. It never waits for a network that is not there, and never passes generate
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from bigmodel_jax import config
@@ -51,6 +52,8 @@ def resolve_data(
         own = {key: data.pop(key) for key in OWN_FILES if key in data}
         if own and own.get("path") is None:
             raise UserError("Where are your texts? --config.data.path=FILE_OR_FOLDER names them.")
+        if own:
+            own["path"] = str(Path(own["path"]).expanduser().absolute())  # for any later command
         data["reader"] = {**data["reader"], **own}
         reader = config.build("data.readers", data["reader"], data_dir=data_dir)
     data["splits"] = splits.complete(data["splits"], reader.splits)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import flax.struct
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -33,6 +34,7 @@ class Source:
         keep: which part of a long text stays: "head", "tail" or "both" (half of each).
         buckets: padded lengths, rising; by default powers of two up to max_length.
         batch_size: examples a step, over all processes.
+        fingerprint: of the reader's data. A run writes it down, and opens no other data later.
         split: a name from `splits`, or a slice such as "test[:100]".
         training: shuffled and without end, or in one order, each example once an epoch.
         group: steps a dispatch (config.repeat).
@@ -53,6 +55,7 @@ class Source:
         keep: str = "tail",
         buckets: Sequence[int] = (),
         resident: bool = False,
+        fingerprint: str = "",
         split: str = "train",
         training: bool = True,
         seed: int = 0,
@@ -71,9 +74,17 @@ class Source:
         self.buckets = check_buckets(buckets, max_length)
         opened = config.build("data.readers", reader, data_dir=data_dir)
         self.reader_name, self.synthetic = opened.name, opened.synthetic
+        self.fingerprint = opened.fingerprint()
+        if fingerprint not in ("", self.fingerprint):
+            raise UserError(
+                f"{self.reader_name} here is not the data that config.data.fingerprint names: "
+                f"{self.fingerprint[:12]}... instead of {fingerprint[:12]}.... Has a file changed, "
+                "or is --data_dir another one?"
+            )
+        self._splits, self._sizes = splits, opened.splits
         self.label_names = tuple(opened.label_names)
         self.tokenizer, self._data = _open(opened, splits, split, tokenizer, data_dir)
-        self.fingerprint, self.labels = self._data.digest, self._data.labels
+        self.labels = self._data.labels
         self.resident = resident and training
         if self.resident and len(self._data.tokens) >= 2**31:
             raise UserError("config.data.resident: there are 2^31 tokens or more; leave it out.")
@@ -93,23 +104,32 @@ class Source:
             )
         self._plans: dict[int, Plan] = {}
 
+    def check_split(self, split: str) -> None:
+        """Raises a UserError for an unknown or empty split: evaluators open theirs late."""
+        splitting.parse(find_split(self._splits, split), self._sizes)
+
     def peek(self) -> dict[str, np.ndarray]:
         """A batch of this process's share, for shapes."""
-        return self.assemble(self.store(), self._share(0), np)
+        return host_batch(self._data.tokens, self._share(0))
 
     def batch(self, step: int) -> "dict[str, np.ndarray] | Rows":
         """The rows of this process in the batch of a step; a pure function of (seed, step)."""
         rows = self._share(step)
-        return rows if self.resident else self.assemble(self._data.tokens, rows, np)
+        return rows if self.resident else host_batch(self._data.tokens, rows)
 
     def store(self) -> np.ndarray:
         """What a resident source keeps on the device: all tokens, [tokens]."""
         return self._data.tokens
 
     @staticmethod
-    def assemble(store, rows: "Rows", xp=jnp) -> dict[str, Any]:
-        """The batch of `rows`, with numpy or jax.numpy."""
-        return {**gather(xp, store, rows), "label": rows.label, "valid": rows.valid}
+    def assemble(store: jax.Array, rows: "Rows") -> dict[str, jax.Array]:
+        """The batch of `rows` on the device, bit for bit that of `host_batch`."""
+        start, head, end, kept = (x[:, None] for x in (rows.start, rows.head, rows.end, rows.kept))
+        position = jnp.arange(rows.length)
+        mask = position < kept
+        index = jnp.where(position < head, start + position, end - kept + position)
+        tokens = jnp.where(mask, store[jnp.where(mask, index, 0)], 0)
+        return {"tokens": tokens, "mask": mask, "label": rows.label, "valid": rows.valid}
 
     def rows(self, step: int) -> np.ndarray:
         """Which examples the batch of a step holds over all processes, [batch_size]; -1 pads."""
@@ -178,18 +198,15 @@ class Rows:
     length: int = flax.struct.field(pytree_node=False)
 
 
-def gather(xp, flat, rows: Rows) -> dict[str, Any]:
-    """{"tokens", "mask"} of rows of a flat token array, `[rows, length]`, padded with 0.
-
-    Args:
-        xp: numpy, or jax.numpy for a resident array.
-    """
-    start, head, end, kept = (x[:, None] for x in (rows.start, rows.head, rows.end, rows.kept))
-    position = xp.arange(rows.length)
-    mask = position < kept
-    index = xp.where(position < head, start + position, end - kept + position)
-    tokens = flat[xp.where(mask, index, 0)]
-    return {"tokens": xp.where(mask, tokens, 0).astype(xp.int32), "mask": mask}
+def host_batch(flat: np.ndarray, rows: Rows) -> dict[str, np.ndarray]:
+    """The batch of `rows` of a flat token array, padded with 0; row by row, which copies fastest."""
+    tokens = np.zeros((len(rows.kept), rows.length), np.int32)
+    places = zip(tokens, rows.start, rows.head, rows.end, rows.kept, strict=True)
+    for row, start, head, end, kept in places:
+        row[:head] = flat[start : start + head]
+        row[head:kept] = flat[end - (kept - head) : end]
+    mask = np.arange(rows.length) < np.asarray(rows.kept)[:, None]
+    return {"tokens": tokens, "mask": mask, "label": rows.label, "valid": rows.valid}
 
 
 def _head(keep, kept):
@@ -197,16 +214,17 @@ def _head(keep, kept):
 
 
 def encode(texts: Sequence[str], tokenizer, spec: Mapping) -> dict[str, np.ndarray]:
-    """A batch of texts from anywhere, prepared as `spec` (config.data) prepares its own."""
+    """A batch of texts from anywhere, prepared as `spec` (config.data) prepares its own; label 0."""
     ids = [np.asarray(tokenizer.encode(text), np.int32) for text in texts]
     counts = np.array([min(len(x), spec["max_length"]) for x in ids], np.int64)
     ends = np.cumsum([len(x) for x in ids], dtype=np.int64)
     starts = ends - [len(x) for x in ids]
     buckets = check_buckets(spec.get("buckets", ()), spec["max_length"])
     length = buckets[int(np.searchsorted(buckets, counts.max()))]
-    flat = np.concatenate([*ids, np.zeros(1, np.int32)])
     head = _head(spec.get("keep", "tail"), counts)
-    return gather(np, flat, Rows(starts, head, ends, counts, None, None, length))
+    nothing = np.zeros(len(texts), np.int32)
+    rows = Rows(starts, head, ends, counts, nothing, np.ones(len(texts), bool), length)
+    return host_batch(np.concatenate(ids), rows)
 
 
 def check_buckets(buckets: Sequence[int], max_length: int) -> tuple[int, ...]:

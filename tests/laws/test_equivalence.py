@@ -137,4 +137,4 @@ def test_evaluation_counts_each_example_once_at_any_batch_size(name, tmp_path, d
     assert first["examples"] == 96 and np.sum(first["confusion_matrix"]) == 96
     for other in others:
         assert other["confusion_matrix"] == first["confusion_matrix"]
-        assert other["loss"] == pytest.approx(first["loss"], rel=1e-6)
+        assert other["metrics"] == pytest.approx(first["metrics"], rel=1e-6)
