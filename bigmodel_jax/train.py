@@ -130,7 +130,7 @@ class _Run:
         last = first if self.stopped else self.total
         begun, waited, logged = time.perf_counter(), 0.0, first
 
-        with Prefetch(self.batch, self.place, first, last, self.k) as batches:
+        with Prefetch(self.batch, self.place, first, last, self.k, busy=self.busy) as batches:
             for done, batch in zip(range(first + self.k, last + 1, self.k), batches, strict=True):
                 if self.actor:
                     batch = self.place(self.actor.collect(act, state.variables, done - self.k))
@@ -186,6 +186,10 @@ class _Run:
         jitted = jax.jit(update, donate_argnums=0, out_shardings=(layout, None))
         store = sharding.replicate(self.source.store(), self.mesh) if resident else ()
         return jitted, store
+
+    def busy(self) -> bool:
+        """Whether the device has not finished the last step that was sent to it."""
+        return bool(self.rows) and not jax.tree.leaves(self.rows[-1])[0].is_ready()
 
     def batch(self, step: int):
         return {} if self.actor else self.source.batch(step)

@@ -6,6 +6,7 @@
                       meta.json     what it was made from, and the hash of the arrays
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -88,14 +89,14 @@ def write(
                 digest.update(hashlib.file_digest(file, "sha256").digest())
         meta = {"examples": len(lengths), "tokens": len(tokens), "digest": digest.hexdigest()}
         (part / "meta.json").write_text(json.dumps({**meta, "origin": dict(origin)}, indent=2))
-        try:
+        if path.is_dir() and load(path) is None:
+            print(f"The cache {path} was damaged, and is made anew.", flush=True)
+            shutil.rmtree(path)
+        with contextlib.suppress(OSError):  # another process was faster: its arrays are the same
             part.rename(path)
-        except OSError:  # another process was faster: its arrays are the same
-            if not path.is_dir():
-                raise
     finally:
         shutil.rmtree(part, ignore_errors=True)
     loaded = load(path)
     if loaded is None:
-        raise UserError(f"The cache {path} is damaged; remove it and run again.")
+        raise UserError(f"The cache {path} cannot be written or read.")
     return loaded
