@@ -5,7 +5,6 @@ config -> source, task, step           what to train (experiment.py)
        -> update, update, update, ...  each followed by log, evaluation, checkpoint when due
 """
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +21,7 @@ from bigmodel_jax.errors import UserError, nearest
 from bigmodel_jax.experiment import Plan
 from bigmodel_jax.metrics import Sums
 from bigmodel_jax.monitor import Monitor
+from bigmodel_jax.pace import Pace
 from bigmodel_jax.preemption import Preemption
 from bigmodel_jax.rundir import RunDir
 from bigmodel_jax.steps import TrainState
@@ -128,7 +128,7 @@ class _Run:
         act = jax.jit(self.plan.task.act) if self.actor else None
         rng = jax.random.key(self.config["seed"])
         last = first if self.stopped else self.total
-        begun, waited, logged = time.perf_counter(), 0.0, first
+        self.pace = Pace(first, self.source.batch_size)
 
         with Prefetch(self.batch, self.place, first, last, self.k, busy=self.busy) as batches:
             for done, batch in zip(range(first + self.k, last + 1, self.k), batches, strict=True):
@@ -139,21 +139,7 @@ class _Run:
 
                 logging = done % self.log_every == 0 or done == last
                 if logging:
-                    self.flush(done)
-                    now = time.perf_counter()
-                    speed = {
-                        "steps_per_second": (done - logged) / (now - begun),
-                        "examples_per_second": (done - logged)
-                        * self.source.batch_size
-                        / (now - begun),
-                        "input_wait": (batches.waited - waited) / (now - begun),
-                        "epoch": done / self.source.steps_per_epoch,
-                    }
-                    begun, waited, logged = now, batches.waited, done
-                    row = {f"train/{k}": v for k, v in {**self.pending.means(), **speed}.items()}
-                    self.writer.write(done, row)
-                    self.writer.progress(done, row)
-                    self.pending = Sums()
+                    self.log(done, batches.waited)
                 state, improved = self.evaluate(state, done)
                 preempted = self.preemption.requested(done)
                 ended = done == last or self.stopped or preempted
@@ -167,6 +153,16 @@ class _Run:
                 if ended:
                     break
         return state
+
+    def log(self, done: int, waited: float) -> None:
+        """Writes the means over the steps since the last log, and the pace."""
+        self.flush(done)
+        pace = self.pace.lap(done, waited)
+        row = {**self.pending.means(), **pace, "epoch": done / self.source.steps_per_epoch}
+        row = {f"train/{name}": value for name, value in row.items()}
+        self.writer.write(done, row)
+        self.writer.progress(done, row)
+        self.pending = Sums()
 
     def compiled(self):
         """(`update(state, batch, rng, store) -> (state, metrics)`, the resident data or nothing)."""
@@ -233,9 +229,10 @@ class _Run:
         self.flush(done)
         variables = experiment.for_evaluation(state.variables)
         metrics = {}
-        for name in due:
-            results = self.evaluators[name].run(variables)
-            metrics |= {f"{name}/{key}": value for key, value in results.items()}
+        with self.pace.paused():
+            for name in due:
+                results = self.evaluators[name].run(variables)
+                metrics |= {f"{name}/{key}": value for key, value in results.items()}
         self.writer.write(done, metrics)
         main = {k: v for k, v in metrics.items() if k.count("/") == 1}
         self.writer.say(f"step {done} " + " ".join(f"{k} {v:.4f}" for k, v in main.items()))
@@ -260,7 +257,8 @@ class _Run:
             "reduce_on_plateau": self.plateau.to_json() if self.plateau else None,
             "best_step": self.stopping.best_step if self.stopping else None,
         }
-        self.keeper.save(done, state, host, self.actor.state() if self.actor else None)
+        with self.pace.paused():
+            self.keeper.save(done, state, host, self.actor.state() if self.actor else None)
 
     def finish(self, state: TrainState) -> None:
         """Evaluates the chosen parameters on what is kept for the end, the test split above all."""
