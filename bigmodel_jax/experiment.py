@@ -7,7 +7,6 @@ way.
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -97,7 +96,9 @@ def make_plan(config: dict, data_dir: str, mesh: jax.sharding.Mesh) -> Plan:
         step = steps.chain(step, steps.ema(config["ema"]))
     state = jax.eval_shape(lambda v: steps.create_state(step, v), variables)
     state = sharding.follow(state, variables["params"], mesh).replace(variables=variables)
-    return Plan(config, mesh, source, task, step, clock, state, lambda: nn.unbox(boxed()), epoch)
+    return Plan(
+        config, mesh, source, task, step, clock, state, lambda: sharding.unbox(boxed()), epoch
+    )
 
 
 def make_task(config: Mapping) -> Any:

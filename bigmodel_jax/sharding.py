@@ -86,36 +86,43 @@ def use(mesh: Mesh, rules: Mapping[str, Any] | None = None):
         yield
 
 
+def unbox(variables) -> dict[str, Any]:
+    """Variables as plain dicts of arrays, without the names of their axes."""
+    return nn.unbox(variables)
+
+
 def abstract(init, mesh: Mesh):
     """Shapes, dtypes and shardings of the variables `init()` would return, as plain dicts.
 
-    Axes of size 1 are dropped from the specs, and a dimension that its mesh axes do not divide is
-    an error that names the parameter.
+    Raises:
+        UserError: a parameter names an unknown axis, or has a dimension that its mesh axes do not
+            divide.
     """
     boxed = jax.eval_shape(init)
-    logical = nn.logical_to_mesh(nn.get_partition_spec(boxed))
-    plain = jax.eval_shape(lambda: nn.unbox(init()))
-    specs = trees.flatten(logical, is_leaf=lambda x: isinstance(x, P))
+    named = trees.flatten(nn.get_partition_spec(boxed), is_leaf=lambda x: isinstance(x, P))
+    rules = dict(nn.get_logical_axis_rules())
 
     def place(path, x):
-        spec = [_present(axis, mesh) for axis in specs[path]]
-        for dim, axis in zip(x.shape, spec, strict=False):
-            count = math.prod(mesh.shape[a] for a in axis or ())
+        used: set[str] = set()
+        spec = []
+        for dim, name in zip(x.shape, (*named[path], *[None] * x.ndim), strict=False):
+            if name is not None and name not in rules:
+                raise UserError(f"Parameter {path} has the axis {name!r}.{nearest(name, rules)}")
+            targets = (rules[name] or ()) if name is not None else ()
+            targets = (targets,) if isinstance(targets, str) else targets
+            present = tuple(a for a in targets if mesh.shape[a] > 1 and a not in used)
+            count = math.prod(mesh.shape[a] for a in present)
             if dim % count:
                 raise UserError(
                     f"Parameter {path} has shape {x.shape}: its dimension {dim} does not divide "
-                    f"over {count} devices (mesh axes {axis}). Change config.mesh, config.rules or "
-                    "the size."
+                    f"over {count} devices (mesh axes {present}). Change config.mesh, config.rules "
+                    "or the size."
                 )
+            used |= set(present)
+            spec.append(present or None)
         return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=NamedSharding(mesh, P(*spec)))
 
-    return trees.map_paths(place, plain)
-
-
-def _present(axis, mesh):
-    """The axes of one dimension that really split it, as a tuple, or None."""
-    axis = (axis,) if isinstance(axis, str) else axis or ()
-    return tuple(a for a in axis if mesh.shape[a] > 1) or None
+    return trees.map_paths(place, jax.eval_shape(lambda: unbox(init())))
 
 
 def follow(tree, params, mesh: Mesh):
