@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
@@ -28,6 +29,7 @@ from jax.experimental import multihost_utils
 from bigmodel_jax import durations
 from bigmodel_jax.durations import Clock
 from bigmodel_jax.errors import UserError
+from bigmodel_jax.processes import on_first
 from bigmodel_jax.steps import TrainState
 
 
@@ -53,7 +55,8 @@ class Checkpointer:
         if keep < 1:
             raise UserError("config.checkpoint.keep must be at least 1, or there is no resuming.")
         self.seconds = durations.seconds(every, "config.checkpoint.every")
-        self.steps = None if self.seconds else clock.steps(every, "config.checkpoint.every")
+        timed = self.seconds is not None
+        self.steps = None if timed else clock.steps(every, "config.checkpoint.every")
         self._saved_at = time.monotonic()
         self._orbax = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
         self._thread: threading.Thread | None = None
@@ -97,6 +100,7 @@ class Checkpointer:
         Raises:
             UserError: the earlier save failed (a full disk, say); the older checkpoints are intact.
         """
+        on_first(self.wait)
         self.wait()
         part = self.folder / f"{step}.unfinished"
         items = {
@@ -131,19 +135,18 @@ class Checkpointer:
             UserError: the newest checkpoint is damaged and `fallback` is off.
         """
         self.wait()
-        step = self._newest_whole() if jax.process_index() == 0 else -1
+        step = on_first(self._newest_whole)
         if jax.process_count() > 1:
-            step = int(multihost_utils.broadcast_one_to_all(np.int32(step)))
+            step = int(multihost_utils.broadcast_one_to_all(np.int32(-1 if step is None else step)))
         return None if step < 0 else step
 
     def restore(self, step: int, abstract: TrainState, actor: Any = None):
         """(state, host data, actor's state) of a checkpoint, laid out as `abstract` says."""
         items = {
-            "variables": ocp.args.StandardRestore(abstract.variables),  # pyright: ignore
-            "training": ocp.args.StandardRestore({"step": abstract.step, "slots": abstract.slots}),  # pyright: ignore
+            "variables": abstract.variables,
+            "training": {"step": abstract.step, "slots": abstract.slots},
+            **({"actor": actor} if actor is not None else {}),
         }
-        if actor is not None:
-            items["actor"] = ocp.args.StandardRestore(actor)  # pyright: ignore
         restored = _restore(self._orbax, self.folder / str(step), items)
         training = restored["training"]
         state = TrainState(training["step"], restored["variables"], training["slots"])
@@ -185,7 +188,9 @@ class Checkpointer:
             _sync_folder(self.folder)
             steps = sorted(all_steps(self.folder))
             for old in set(steps[: -self.keep]) - {host.get("best_step")}:
-                shutil.rmtree(self.folder / str(old))
+                # Never half of one under a whole one's name, should we be killed in the middle.
+                gone = (self.folder / str(old)).rename(self.folder / f"{old}.unfinished")
+                shutil.rmtree(gone)
         except BaseException as error:
             self._error = self._failure(step, error)
 
@@ -227,18 +232,38 @@ def restore_variables(checkpoint: Path, abstract) -> Any:
     if damage := verify(checkpoint):
         raise UserError(f"The checkpoint {checkpoint} is damaged: {damage}.")
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as orbax:
-        items = {"variables": ocp.args.StandardRestore(abstract)}  # pyright: ignore
-        return _restore(orbax, checkpoint.absolute(), items)["variables"]
+        return _restore(orbax, checkpoint.absolute(), {"variables": abstract})["variables"]
 
 
-def _restore(orbax, checkpoint, items):
-    try:
-        return orbax.restore(checkpoint / "arrays", args=ocp.args.Composite(**items))
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"The checkpoint {checkpoint} is whole, but is not of this model: {reason}"
-        ) from error
+def _restore(orbax, checkpoint, items: Mapping[str, Any]):
+    """The items as laid out by abstract trees, if they are of the same model."""
+    arrays = checkpoint / "arrays"
+    for item, abstract in items.items():
+        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+            saved = _leaves(reader.metadata(arrays / item).item_metadata.tree)
+        wanted = _leaves(abstract)
+        names = sorted({*saved, *wanted})
+        wrong = [(n, saved.get(n), wanted.get(n)) for n in names if saved.get(n) != wanted.get(n)]
+        if wrong:
+            lines = [f"  {n}: saved {old or 'nothing'}, now {new or 'nothing'}" for n, old, new in wrong]
+            more = [f"  and {len(lines) - 5} more"] if len(lines) > 5 else []
+            raise UserError(
+                f"The checkpoint {checkpoint} is whole, but is not of this model:\n"
+                + "\n".join(lines[:5] + more)
+            )
+    args = {name: ocp.args.StandardRestore(tree) for name, tree in items.items()}  # pyright: ignore
+    return orbax.restore(arrays, args=ocp.args.Composite(**args))
+
+
+def _leaves(tree) -> dict[str, str]:
+    """Shape and dtype of every array by path; a random key is saved as its words."""
+    found = {}
+    for keys, x in jax.tree_util.tree_leaves_with_path(tree):
+        names = (getattr(k, "key", getattr(k, "name", getattr(k, "idx", k))) for k in keys)
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            x = jax.eval_shape(jax.random.key_data, x)
+        found["/".join(map(str, names))] = f"{np.dtype(x.dtype)}{list(x.shape)}"
+    return found
 
 
 def _files(folder):
@@ -255,7 +280,8 @@ def _sync(folder):
     for name in _files(folder):
         with open(folder / name, "rb") as file:
             os.fsync(file.fileno())
-    _sync_folder(folder)
+    for inner in (folder, *(p for p in folder.rglob("*") if p.is_dir())):
+        _sync_folder(inner)
 
 
 def _sync_folder(folder):

@@ -61,11 +61,16 @@ def component(kind: str, name: str) -> type:
         if name not in known:
             raise UserError(f"There is no {name!r} in {kind}.{nearest(name, known)}")
     try:
-        return getattr(importlib.import_module(module), CLASSES[kind])
-    except (ModuleNotFoundError, AttributeError) as error:
-        if isinstance(error, ModuleNotFoundError) and error.name != module:
-            raise
-        raise UserError(f"{module} holds no class {CLASSES[kind]}: {error}.") from error
+        found = getattr(importlib.import_module(module), CLASSES[kind], None)
+    except ModuleNotFoundError as error:
+        if not f"{module}.".startswith(f"{error.name}."):
+            raise  # something that the module itself imports
+        raise UserError(
+            f"There is no module {module}: run from the folder that holds it, or set PYTHONPATH."
+        ) from error
+    if found is None:
+        raise UserError(f"{module} holds no class {CLASSES[kind]}.")
+    return found
 
 
 def fields(kind: str, name: str) -> list[str]:
@@ -106,7 +111,7 @@ def fill(given: Mapping, info: Mapping[str, Any]) -> dict:
     for key in fields("models", spec["name"]):
         if key in info and spec.get(key) is None:
             spec[key] = info[key]
-        elif key in info and spec[key] < info[key]:
+        elif key in info and not (isinstance(spec[key], int) and spec[key] >= info[key]):
             raise UserError(
                 f"config.model.{key} is {spec[key]}, but the data needs {info[key]}. Leave it out "
                 "to take it from the data."
@@ -121,6 +126,12 @@ def complete(config: Mapping) -> dict:
         if key not in DEFAULTS:
             raise UserError(f"The config has no key {key!r}.{nearest(key, DEFAULTS)}")
     whole = {**DEFAULTS, **given}
+    for key, default in DEFAULTS.items():
+        if isinstance(default, dict) and not isinstance(whole[key], dict):
+            raise UserError(f"config.{key} is {whole[key]!r}, but it is a dict.")
+    for key in ("model", "task", "optimizer"):
+        if not whole[key]:
+            raise UserError(f"The config needs config.{key}: dict(name=...).")
     for key in whole["checkpoint"]:
         if key not in DEFAULTS["checkpoint"]:
             raise UserError(

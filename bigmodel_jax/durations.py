@@ -1,4 +1,4 @@
-"""Durations are strings: "10 epochs", "5000 steps", "3e8 examples", "5%", "10 minutes"."""
+"""Durations are strings: "10 epochs", "5000 steps", "3e6 examples", "5%", "10 minutes"."""
 
 import math
 import re
@@ -16,13 +16,11 @@ class Clock:
     Attributes:
         steps_per_epoch: of the training source.
         batch_size: examples a step, over all processes.
-        tokens_per_batch: tokens a step, where rows have one length.
         total: steps of the whole run, for percentages; None until it is known.
     """
 
     steps_per_epoch: int
     batch_size: int
-    tokens_per_batch: int | None = None
     total: int | None = None
 
     def steps(self, duration: str | int, what: str) -> int:
@@ -36,7 +34,6 @@ class Clock:
             "step": 1.0,
             "epoch": float(self.steps_per_epoch),
             "example": 1.0 / self.batch_size,
-            "token": 1.0 / self.tokens_per_batch if self.tokens_per_batch else None,
             "%": self.total / 100 if self.total else None,
         }
         size = sizes.get(unit)
@@ -53,8 +50,12 @@ def seconds(duration: str | int, what: str) -> float | None:
 
 
 def _parse(duration, what):
-    match = re.fullmatch(r"\s*([0-9][0-9_.]*(?:e[+-]?\d+)?)\s*([a-z]*|%)\s*", str(duration).lower())
+    match = re.fullmatch(
+        r"\s*(\d[\d_]*\.?\d*(?:e[+-]?\d+)?)\s*([a-z]*|%)\s*", str(duration).lower()
+    )
     if not match:
         raise UserError(f'{what}: {duration!r} is not a duration such as "10 epochs", "500 steps".')
     number, unit = match.groups()
-    return float(number.replace("_", "")), unit.rstrip("s") or "step"
+    return float(number.replace("_", "")), unit.removesuffix("s") if len(
+        unit
+    ) > 1 else unit or "step"

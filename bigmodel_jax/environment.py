@@ -18,6 +18,7 @@ def describe() -> dict:
     import jax
 
     clone = Path(__file__).resolve().parent.parent
+    ours = _git(clone, "rev-parse", "--show-toplevel") == str(clone)  # not a repository around it
     return {
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "python": platform.python_version(),
@@ -31,8 +32,8 @@ def describe() -> dict:
             for name in ("XLA_FLAGS", "JAX_PLATFORMS", "GLIBC_TUNABLES", "JAX_ENABLE_X64")
             if name in os.environ
         },
-        "commit": _git(clone, "rev-parse", "HEAD"),
-        "diff": _git(clone, "diff", "HEAD"),
+        "commit": _git(clone, "rev-parse", "HEAD") if ours else None,
+        "diff": _git(clone, "diff", "HEAD") if ours else None,
     }
 
 
@@ -46,7 +47,11 @@ def _version(name):
 def _git(folder, *command):
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), *command], capture_output=True, text=True, timeout=10
+            ["git", "-C", str(folder), *command],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=10,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -7,6 +7,7 @@ The numbers are those of the run itself, bit for bit on the same devices. They g
 results/SPLIT.json of the run, unless they are there already.
 """
 
+import functools
 import re
 from pathlib import Path
 from typing import Any
@@ -61,16 +62,14 @@ def evaluate(
 
     data_dir = data_dir or default_data_dir()
     with load_run(workdir) as run:
-        fitting = ((n, s) for n, s in run.config["evals"].items() if s.get("split") == split)
-        name, spec = next(fitting, (split, {"name": "classification", "split": split}))
-        spec = {"every": "end", **spec, "batch_size": batch_size or spec.get("batch_size", 256)}
-        spec["batch_size"] = run.divisible(spec["batch_size"])
-
-        def open_source(split, batch_size):
-            return experiment.open_source(
-                run.config, data_dir, split=split, training=False, batch_size=batch_size
-            )
-
+        fitting = {n: s for n, s in run.config["evals"].items() if s.get("split") == split}
+        name = split if split in fitting else next(iter(fitting), split)
+        spec = {"name": "classification", "split": split, **fitting.get(name, {})}
+        spec.pop("every", None)
+        spec["batch_size"] = run.divisible(batch_size or spec.get("batch_size", 256))
+        open_source = functools.partial(
+            experiment.open_source, run.config, data_dir, training=False
+        )
         evaluator = build("evals", spec, task=run.task, open_source=open_source, mesh=run.mesh)
         metrics = evaluator.run(run.variables)
         source = evaluator.source

@@ -38,20 +38,30 @@ class Plan(NamedTuple):
     init: Any
     epoch: Any
 
+    @property
+    def prefix(self) -> str:
+        """Before every metric's name where the data are generated: never to be taken for real."""
+        generated = getattr(self.source, "synthetic", False)
+        return f"{self.source.reader_name}/" if generated else ""
 
-def open_source(config: Mapping, data_dir: str, **runtime) -> Any:
-    """The source of config.data; `runtime` may name split, training, batch_size."""
+
+def open_source(config: Mapping, data_dir: str, share: tuple[int, int] = (0, 1), **runtime) -> Any:
+    """The source of config.data.
+
+    Args:
+        share: the part of every batch that is this process's, see sharding.share.
+        runtime: split, training, batch_size.
+    """
     spec = {**config["data"]}
     if "batch_size" in runtime:
         spec.pop("batch_size", None)
-    process = runtime.pop("process", (jax.process_index(), jax.process_count()))
     return build(
         "data",
         spec,
         seed=config["seed"],
         group=config["repeat"] if runtime.get("training", True) else 1,
         data_dir=data_dir,
-        process=process,
+        process=share,
         **runtime,
     )
 
@@ -65,14 +75,8 @@ def make_plan(config: dict, data_dir: str, mesh: jax.sharding.Mesh) -> Plan:
     if config["actor"]:
         source = build("data.actors", config["actor"], seed=config["seed"])
     else:
-        source = open_source(config, data_dir, split="train", training=True)
-    rows = mesh.shape["data"] * mesh.shape["fsdp"]
-    micro = rows * _accumulate(config["optimizer"])
-    if source.examples and source.batch_size % micro:
-        raise UserError(
-            f"config.data.batch_size {source.batch_size} does not divide by {micro}: {rows} devices "
-            f"share a batch, in {micro // rows} micro-batches."
-        )
+        share = sharding.share(mesh)
+        source = open_source(config, data_dir, share, split="train", training=True)
     config = {**config, "model": fill(config["model"], source.info)}
     if hasattr(source, "fingerprint"):
         config["data"] = {**config["data"], "fingerprint": source.fingerprint}
@@ -83,14 +87,15 @@ def make_plan(config: dict, data_dir: str, mesh: jax.sharding.Mesh) -> Plan:
     clock = Clock(source.steps_per_epoch, source.batch_size)
     total = clock.steps(config["duration"], "config.duration")
     clock = Clock(source.steps_per_epoch, source.batch_size, total=total)
-    boxed = make_init(config, task, source.peek())
+    boxed = make_init(config, task, source.peek(), sharding.share(mesh)[1])
 
     def epoch():
-        whole = open_source(config, data_dir, split="train", training=False, process=(0, 1))
+        whole = open_source(config, data_dir, split="train", training=False)
         return (whole.batch(i) for i in range(whole.steps_per_epoch))
 
     variables = sharding.abstract(boxed, mesh)
     optimizer = optim.build(config["optimizer"], clock, variables["params"])
+    _check_batch(source, optimizer, mesh)
     step = task.step(optimizer)
     if config["ema"]:
         step = steps.chain(step, steps.ema(config["ema"]))
@@ -101,23 +106,35 @@ def make_plan(config: dict, data_dir: str, mesh: jax.sharding.Mesh) -> Plan:
     )
 
 
+def _check_batch(source, optimizer, mesh):
+    """Raises a UserError for a batch that the devices or the micro-batches do not divide."""
+    players = optimizer.values() if isinstance(optimizer, dict) else [optimizer]
+    rows = mesh.shape["data"] * mesh.shape["fsdp"]
+    for micro in (player.accumulate for player in players):
+        if source.examples and source.batch_size % (rows * micro):
+            raise UserError(
+                f"config.data.batch_size {source.batch_size} does not divide by {rows * micro}: "
+                f"{rows} devices share a batch, in {micro} micro-batches."
+            )
+
+
 def make_task(config: Mapping) -> Any:
     """The task around its model."""
-    if not config["model"] or not config["task"]:
-        raise UserError("The config needs a model and a task: dict(name=...) each.")
     return build("tasks", config["task"], model=build("models", config["model"]))
 
 
-def make_init(config: Mapping, task, share: Mapping) -> Callable[[], steps.Variables]:
+def make_init(
+    config: Mapping, task, rows: Mapping, count: int = 1
+) -> Callable[[], steps.Variables]:
     """`() -> variables`, boxed with the names of their axes.
 
     Args:
-        share: this process's rows of any batch; only the shapes of the whole matter to an init.
+        rows: a part of any batch; only shapes matter to an init.
+        count: how many such parts make up a batch.
     """
-    count = jax.process_count()
 
     def boxed():
-        batch = {k: jnp.zeros((len(x) * count, *x.shape[1:]), x.dtype) for k, x in share.items()}
+        batch = {k: jnp.zeros((len(x) * count, *x.shape[1:]), x.dtype) for k, x in rows.items()}
         variables = task.init(jax.random.key(config["seed"]), batch)
         return {**variables, "ema": variables["params"]} if config["ema"] else variables
 
@@ -131,6 +148,8 @@ def fresh_state(plan: Plan) -> TrainState:
     fit = getattr(plan.task, "fit", None)
     if fit is not None:
         fitted = fit(variables, plan.epoch())
+        if "ema" in fitted:
+            fitted = {**fitted, "ema": fitted["params"]}
         variables = jax.tree.map(jax.device_put, fitted, layout.variables)
     create = jax.jit(lambda v: steps.create_state(plan.step, v), out_shardings=layout)
     return create(variables)
@@ -140,8 +159,3 @@ def for_evaluation(variables: Mapping) -> dict:
     """The variables that evaluation uses: the average in place of the parameters, if there is one."""
     rest = {k: v for k, v in variables.items() if k != "ema"}
     return {**rest, "params": variables.get("ema", variables["params"])}
-
-
-def _accumulate(spec):
-    players = [spec] if "name" in spec else [v for v in spec.values() if isinstance(v, Mapping)]
-    return max([player.get("accumulate", 1) for player in players], default=1)

@@ -27,7 +27,7 @@ def mean(values, where=None) -> Mean:
     weight = jnp.ones((), jnp.float32) if where is None else jnp.asarray(where, jnp.float32)
     weight = jnp.broadcast_to(weight, values.shape)
     # A padding row may hold anything, NaN included: it must not leak through 0 * NaN.
-    return Mean(jnp.where(weight > 0, values * weight, 0.0).sum(), weight.sum())
+    return Mean((jnp.where(weight > 0, values, 0.0) * weight).sum(), weight.sum())
 
 
 class Sums:

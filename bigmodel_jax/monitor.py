@@ -15,6 +15,7 @@ class Monitor:
         metric: by its full name, e.g. "val/accuracy".
         mode: "max" or "min".
         patience: evaluations without improvement after which `exhausted`; 0 waits for ever.
+        factor: of the learning rate, where the monitor is that of a plateau.
         best, best_step: the best value and its step; NaN is never better.
         waited: evaluations since then.
     """
@@ -22,6 +23,7 @@ class Monitor:
     metric: str
     mode: str = "max"
     patience: int = 0
+    factor: float = 0.5
     best: float | None = None
     best_step: int | None = None
     waited: int = 0
@@ -29,6 +31,8 @@ class Monitor:
     def __post_init__(self):
         if self.mode not in ("max", "min"):
             raise UserError(f"{self.metric}: mode is {self.mode!r}, but it is 'max' or 'min'.")
+        if not 0 < self.factor < 1:
+            raise UserError(f"{self.metric}: factor is {self.factor}, but it is between 0 and 1.")
 
     def update(self, step: int, metrics: Mapping[str, float]) -> bool:
         """Takes in an evaluation; True if it is the best so far.
@@ -50,8 +54,19 @@ class Monitor:
         return False
 
     @property
+    def source(self) -> str:
+        """The evaluator that the metric is of."""
+        return self.metric.split("/")[0]
+
+    @property
     def exhausted(self) -> bool:
         return 0 < self.patience <= self.waited
+
+    def resume(self, saved: Mapping | None) -> None:
+        """Takes up what a monitor of the same metric and mode had seen before a checkpoint."""
+        if saved and (saved["metric"], saved["mode"]) == (self.metric, self.mode):
+            self.best, self.best_step = saved["best"], saved["best_step"]
+            self.waited = saved["waited"]
 
     def to_json(self) -> dict:
         return asdict(self)

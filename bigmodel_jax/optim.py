@@ -15,7 +15,7 @@ import optax
 from bigmodel_jax import schedules, trees
 from bigmodel_jax.durations import Clock
 from bigmodel_jax.errors import UserError, nearest
-from bigmodel_jax.metrics import Mean, Metrics, mean
+from bigmodel_jax.metrics import Metrics, mean
 
 COMMON = (
     "lr", "schedule", "weight_decay", "clip", "l1", "l2", "train", "freeze", "lr_scale", "decayed",
@@ -29,7 +29,7 @@ class Optimizer(NamedTuple):
 
     Attributes:
         tx: gradients to a direction of descent's opposite, before the learning rate.
-        schedule: the learning rate, a function of this optimizer's count of updates.
+        schedule: the learning rate, a function of the run's step.
         owns: the paths it owns. Others get no gradient, no moments, no memory.
         lr_scale: `path -> factor` of the learning rate.
         l1, l2: penalties added to the gradient (not to the reported loss) of decayed parameters.
@@ -47,36 +47,23 @@ class Optimizer(NamedTuple):
     accumulate: int = 1
 
     def init(self, owned) -> dict[str, Any]:
-        """The slot: updates done, the plateau's scale of the learning rate, optax's state."""
-        return {
-            "count": jnp.zeros((), jnp.int32),
-            "scale": jnp.ones((), jnp.float32),
-            "state": self.tx.init(owned),
-        }
+        """The slot: the plateau's scale of the learning rate, optax's state."""
+        return {"scale": jnp.ones((), jnp.float32), "state": self.tx.init(owned)}
 
-    def apply(self, grads, slot, owned) -> tuple[Any, dict[str, Any], Metrics]:
-        """One update: (new parameters, new slot, metrics).
-
-        The metric "nonfinite" holds a flag for each owned parameter, in the order of
-        `trees.flatten`, that is 1 where its gradient is not finite.
-        """
-        squares = jnp.stack([jnp.sum(jnp.square(g)).astype(jnp.float32) for g in _leaves(grads)])
+    def apply(self, grads, slot, owned, step: jax.Array) -> tuple[Any, dict[str, Any], Metrics]:
+        """One update at a step of the run: (new parameters, new slot, metrics)."""
+        squares = [jnp.square(g.astype(jnp.float32)).sum() for g in jax.tree.leaves(grads)]
         if self.l1 or self.l2:
             grads = trees.map_paths(self._penalise(trees.flatten(owned)), grads)
         direction, state = self.tx.update(grads, slot["state"], owned)
-        lr = self.schedule(slot["count"]) * slot["scale"]
+        lr = self.schedule(step) * slot["scale"]
         moves = trees.flatten(direction)
 
         def move(path, param):
             return param - (lr * self.lr_scale(path) * moves[path]).astype(param.dtype)
 
-        metrics = {
-            "grad_norm": mean(jnp.sqrt(squares.sum())),
-            "learning_rate": mean(lr),
-            "nonfinite": Mean(~jnp.isfinite(squares), jnp.ones((), jnp.float32)),
-        }
-        slot = {"count": slot["count"] + 1, "scale": slot["scale"], "state": state}
-        return trees.map_paths(move, owned), slot, metrics
+        metrics = {"grad_norm": mean(jnp.sqrt(sum(squares))), "learning_rate": mean(lr)}
+        return trees.map_paths(move, owned), {"scale": slot["scale"], "state": state}, metrics
 
     def _penalise(self, params):
         def penalised(path, grad):
@@ -97,33 +84,41 @@ def build(spec: Mapping, clock: Clock, params) -> Optimizer | dict[str, Optimize
         clock: for the schedule's durations.
         params: shapes of the parameters, to check the patterns against.
     """
-    if "name" not in spec:
-        return {name: _build(inner, clock, params) for name, inner in spec.items()}
-    return _build(spec, clock, params)
+    if "name" in spec:
+        return _build(spec, clock, params)
+    if not all(isinstance(player, Mapping) and "name" in player for player in spec.values()):
+        raise UserError("config.optimizer has no name: dict(name=..., lr=...), or one a player.")
+    return {player: _build(inner, clock, params) for player, inner in spec.items()}
 
 
 def _build(spec: Mapping, clock: Clock, params) -> Optimizer:
     options = dict(spec)
     train, freeze = options.pop("train", (".*",)), options.pop("freeze", ())
-    decayed = tuple(options.pop("decayed", DECAYED))
+    decayed = options.pop("decayed", DECAYED)
     scales = tuple(options.pop("lr_scale", ()))
     own_decayed = () if decayed == DECAYED else decayed
     for key, patterns in [("train", train), ("freeze", freeze), ("decayed", own_decayed)]:
         trees.check_patterns(patterns, params, f"config.optimizer.{key}")
     trees.check_patterns([pattern for pattern, _ in scales], params, "config.optimizer.lr_scale")
+    owns = trees.matcher(train, freeze)
+    if not any(map(owns, trees.flatten(params))):
+        raise UserError("config.optimizer owns no parameter: freeze covers all that train names.")
     rules = [(trees.matcher([pattern]), factor) for pattern, factor in scales]
     if "lr" not in options:
         raise UserError("config.optimizer has no lr, the (peak) learning rate.")
+    accumulate = options.pop("accumulate", 1)
+    if not isinstance(accumulate, int) or accumulate < 1:
+        raise UserError(f"config.optimizer.accumulate is {accumulate!r}: micro-batches, 1 or more.")
     lr, schedule = options.pop("lr"), options.pop("schedule", {})
     decay_match = trees.matcher(decayed)
     common: dict[str, Any] = dict(
         schedule=schedules.build(schedule, lr, clock),
-        owns=trees.matcher(train, freeze),
+        owns=owns,
         lr_scale=lambda path: next((factor for match, factor in rules if match(path)), 1.0),
         l1=options.pop("l1", 0.0),
         l2=options.pop("l2", 0.0),
         decayed=decay_match,
-        accumulate=options.pop("accumulate", 1),
+        accumulate=accumulate,
     )
     return Optimizer(_transformation(options, decay_match), **common)
 
@@ -132,7 +127,7 @@ def set_scale(slots: dict[str, Any], scale: float) -> dict[str, Any]:
     """Slots in which every optimizer's learning rate is scaled by `scale` (after a plateau)."""
 
     def rescaled(slot):
-        if isinstance(slot, dict) and "scale" in slot:
+        if isinstance(slot, dict) and slot.keys() == {"scale", "state"}:
             return {**slot, "scale": jax.device_put(jnp.float32(scale), slot["scale"].sharding)}
         return slot
 
@@ -215,7 +210,3 @@ DIRECTIONS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "lamb": optax.scale_by_adam,
     "muon": muon,
 }
-
-
-def _leaves(tree):
-    return list(trees.flatten(tree).values())

@@ -8,11 +8,13 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 
 from bigmodel_jax import checkpoint, config, environment
 from bigmodel_jax.errors import UserError
+from bigmodel_jax.processes import on_first
 
 
 class RunDir:
@@ -28,8 +30,10 @@ class RunDir:
         self._lock = None
 
     def __enter__(self):
-        if not self._main:
-            return self
+        on_first(self._open)
+        return self
+
+    def _open(self):
         if self.path.is_dir() and not self.has_config and any(self.path.iterdir()):
             left = [p.name for p in self.path.iterdir() if p.name != ".lock"]
             if left:
@@ -39,16 +43,15 @@ class RunDir:
                 )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.path / ".lock", "w")
+            self._lock = open(self.path / ".lock", "w")  # noqa: SIM115 - held until the end
         except OSError as error:
             raise UserError(
                 f"--workdir {self.path} cannot be written: {error.strerror}."
             ) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise UserError(f"Another process is training in {self.path}.") from error
-        return self
 
     def __exit__(self, *_):
         if self._lock is not None:
@@ -58,30 +61,38 @@ class RunDir:
     def has_config(self) -> bool:
         return (self.path / "config.json").is_file()
 
-    def claim(self, resolved: Mapping, allow_changes: bool) -> None:
-        """Writes the resolved config and the environment; refuses another config's directory.
+    def check(self, resolved: Mapping, allow_changes: bool) -> None:
+        """Refuses a directory whose checkpoints are of another config, and says what differs.
 
         Before its first checkpoint a run has nothing to lose, and its config may be mended.
         """
+        on_first(lambda: self._check(resolved, allow_changes))
+
+    def _check(self, resolved, allow_changes):
+        if not checkpoint.all_steps(self.path / "checkpoints"):
+            return
+        old = {k: v for k, v in read_config(self.path).items() if k not in config.NEUTRAL}
+        new = {k: v for k, v in config.plain(resolved).items() if k not in config.NEUTRAL}
+        changes = config.differences(old, new)
+        if changes and not allow_changes:
+            data = [line for line in changes if line.startswith("data.fingerprint:")]
+            hint = "\n(The data have changed since this run began.)" if data else ""
+            raise UserError(
+                f"{self.path} belongs to another config:\n  " + "\n  ".join(changes) + hint + "\n"
+                "Choose another --workdir, or go on with the new config: --allow_changed_config."
+            )
+        for change in changes:
+            print(f"The config changed: {change}", flush=True)
+
+    def write(self, resolved: Mapping, source: Any) -> None:
+        """Writes the resolved config, the environment, and the assets of a source that has any."""
         if not self._main:
             return
-        text = config.to_json(resolved)
-        if checkpoint.all_steps(self.path / "checkpoints"):
-            old, new = json.loads((self.path / "config.json").read_text()), json.loads(text)
-            changes = config.differences(
-                {k: v for k, v in old.items() if k not in config.NEUTRAL},
-                {k: v for k, v in new.items() if k not in config.NEUTRAL},
-            )
-            if changes and not allow_changes:
-                raise UserError(
-                    f"{self.path} belongs to another config:\n  " + "\n  ".join(changes) + "\n"
-                    "Choose another --workdir, or go on with the new config: --allow_changed_config."
-                )
-            for change in changes:
-                print(f"The config changed: {change}", flush=True)
-        _replace(self.path / "config.json", text)
+        replace(self.path / "config.json", config.to_json(resolved))
         described = json.dumps(environment.describe(), indent=2) + "\n"
-        _replace(self.path / "environment.json", described)
+        replace(self.path / "environment.json", described)
+        if hasattr(source, "save_assets"):
+            source.save_assets(self.path / "assets")
 
     def read_result(self, name: str) -> dict | None:
         """What `write_result` wrote, if it did."""
@@ -92,7 +103,7 @@ class RunDir:
         """results/NAME.json."""
         if self._main:
             (self.path / "results").mkdir(exist_ok=True)
-            _replace(self.path / "results" / f"{name}.json", json.dumps(result, indent=2) + "\n")
+            replace(self.path / "results" / f"{name}.json", json.dumps(result, indent=2) + "\n")
 
 
 def read_config(workdir: str | os.PathLike) -> dict:
@@ -122,7 +133,8 @@ def chosen_checkpoint(workdir: str | os.PathLike) -> Path:
     return folder / str(best) if best else newest
 
 
-def _replace(path, text):
+def replace(path: Path, text: str) -> None:
+    """Writes a file by one rename, so that nobody ever reads half of it."""
     part = path.with_name(path.name + ".part")
-    part.write_text(text)
+    part.write_text(text, encoding="utf-8")
     part.replace(path)

@@ -1,7 +1,7 @@
 """Learning-rate schedules by name, each after an optional linear warm-up.
 
-A schedule is a function of the optimizer's own count of updates. The shape runs from 1 to `end`
-over the updates that the warm-up leaves; it is multiplied by the peak `lr`.
+A schedule is a function of the run's step. The shape runs from 1 to `end` over the steps that the
+warm-up leaves; it is multiplied by the peak `lr`.
 """
 
 from collections.abc import Callable, Mapping

@@ -43,6 +43,9 @@ def axes(init, *names: str | None) -> Any:
 
 def shard(x: jax.Array, *names: str | None) -> Any:
     """Constrains an activation: `shard(x, "batch", "length", "embed")`; nothing without a mesh."""
+    for name in names:
+        if name is not None and name not in RULES:
+            raise UserError(f"An activation has the axis {name!r}.{nearest(name, RULES)}")
     return nn.with_logical_constraint(x, names)
 
 
@@ -56,6 +59,8 @@ def make_mesh(sizes: Mapping[str, int], devices=None) -> Mesh:
     for name in sizes:
         if name not in AXES:
             raise UserError(f"config.mesh names the axis {name!r}.{nearest(name, AXES)}")
+        if not isinstance(sizes[name], int) or sizes[name] == 0:
+            raise UserError(f"config.mesh.{name} is {sizes[name]!r}: a number of devices, or -1.")
     fixed = math.prod(n for n in sizes.values() if n > 0)
     free = [name for name, n in sizes.items() if n < 0]
     if len(free) > 1 or len(devices) % fixed or (not free and fixed != len(devices)):
@@ -142,6 +147,20 @@ def follow(tree, params, mesh: Mesh):
         return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=NamedSharding(mesh, P()))
 
     return jax.tree_util.tree_map_with_path(place, tree)
+
+
+def share(mesh: Mesh) -> tuple[int, int]:
+    """(index, count): this process's part of every batch.
+
+    Processes that split no rows between them, because a tensor axis spans them, read the same part.
+    """
+    rows = mesh.devices.reshape(mesh.shape["data"] * mesh.shape["fsdp"], -1)
+    process = jax.process_index()
+    mine = [i for i, row in enumerate(rows) if any(d.process_index == process for d in row)]
+    first, size = mine[0], len(mine)
+    if mine != list(range(first, first + size)) or first % size or len(rows) % size:
+        raise UserError("config.mesh scatters the rows of a batch over the devices of a process.")
+    return first // size, len(rows) // size
 
 
 def put(batch, mesh: Mesh, stacked: bool = False):

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from bigmodel_jax import trees
-from bigmodel_jax.metrics import Metrics
+from bigmodel_jax.metrics import Mean, Metrics
 from bigmodel_jax.optim import Optimizer
 
 Variables = dict[str, Any]
@@ -121,11 +121,9 @@ def gradient(loss, optimizer: Optimizer, name: str = "train") -> Step:
         grads, value, aux = gradients(owned, state.variables, batch, rng)
         grads = jax.tree.map(lambda g: g / jnp.maximum(value.weight, 1e-8).astype(g.dtype), grads)
 
-        owned, slot, report = optimizer.apply(grads, state.slots[name], owned)
-        flags = dict(zip(trees.flatten(owned), report["nonfinite"].total, strict=True))
-        every_flag = [flags.get(path, jnp.zeros((), bool)) for path in trees.flatten(state.params)]
-        report["nonfinite"] = report["nonfinite"]._replace(total=jnp.stack(every_flag))
-        metrics = {"loss": value, **report, **aux.metrics}
+        metrics = {"nonfinite": Mean(nonfinite(grads, state.params), jnp.ones((), jnp.float32))}
+        owned, slot, report = optimizer.apply(grads, state.slots[name], owned, state.step)
+        metrics |= {"loss": value, **report, **aux.metrics}
         prefix = f"{name}/" if name != "train" else ""
         return state.replace(
             variables={
@@ -137,6 +135,12 @@ def gradient(loss, optimizer: Optimizer, name: str = "train") -> Step:
         ), {prefix + k: v for k, v in metrics.items()}
 
     return Step(init, update)
+
+
+def nonfinite(part, whole) -> jax.Array:
+    """For each leaf of `whole`, in the order of `trees.flatten`: is it NaN or infinite in `part`?"""
+    bad = {path: ~jnp.isfinite(x).all() for path, x in trees.flatten(part).items()}
+    return jnp.stack([bad.get(path, jnp.zeros((), bool)) for path in trees.flatten(whole)])
 
 
 def ema(decay: float, name: str = "ema", warmup: bool = True) -> Step:

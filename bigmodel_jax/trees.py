@@ -45,7 +45,13 @@ def matcher(only: Iterable[str] = (".*",), but: Iterable[str] = ()) -> Matcher:
 def check_patterns(patterns: Iterable[str], tree, what: str) -> None:
     """Raises a UserError for a pattern that matches no path of `tree`; `what` names its place."""
     paths = list(flatten(tree))
+    if isinstance(patterns, str):
+        raise UserError(f"{what} is the string {patterns!r}, but it is a tuple of patterns.")
     for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise UserError(f"{what}: {pattern!r} is no regular expression: {error}.") from error
         if not any(re.fullmatch(pattern, path) for path in paths):
             raise UserError(f"{what}: {pattern!r} matches no parameter.{nearest(pattern, paths)}")
 

@@ -18,10 +18,9 @@ class Prefetch:
         place: puts a (stacked) batch on the devices.
         group: batches stacked into one item, for `steps.repeat`.
         ahead: items that may wait.
-        busy: whether the device still computes: then a wait for input costs nothing.
 
     Attributes:
-        waited: seconds that input kept the device waiting: all of a wait at whose end it was idle.
+        waited: seconds that the consumer spent waiting for input.
     """
 
     def __init__(
@@ -32,9 +31,8 @@ class Prefetch:
         stop: int,
         group: int = 1,
         ahead: int = 2,
-        busy: Callable[[], bool] = lambda: False,
     ):
-        self._batch, self._place, self._group, self._busy = batch, place, group, busy
+        self._batch, self._place, self._group = batch, place, group
         self._steps = range(start, stop, group)
         self._queue: queue.Queue = queue.Queue(ahead)
         self._stopped = threading.Event()
@@ -57,8 +55,7 @@ class Prefetch:
         for _ in self._steps:
             begun = time.perf_counter()
             item = self._queue.get()
-            if not self._busy():
-                self.waited += time.perf_counter() - begun
+            self.waited += time.perf_counter() - begun
             if isinstance(item, BaseException):
                 raise item
             yield item

@@ -6,6 +6,7 @@ from anywhere becomes a batch the same way (`encode`).
 """
 
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -139,7 +140,8 @@ class Source:
         """Writes what `encode` and a reader of predictions need: the tokenizer, the label names."""
         folder.mkdir(parents=True, exist_ok=True)
         self.tokenizer.save(folder)
-        (folder / "labels.json").write_text(json.dumps(self.label_names, ensure_ascii=False) + "\n")
+        labels = json.dumps(self.label_names, ensure_ascii=False) + "\n"
+        (folder / "labels.json").write_text(labels, encoding="utf-8")
 
     def _planned(self, step):
         epoch, position = divmod(step, self.steps_per_epoch)
@@ -249,10 +251,9 @@ def _open(reader, splits, split, spec, data_dir):
     else:
         print(f"Training the tokenizer on {reader.name} {train}.", flush=True)
         tokenizer.train(x["text"] for x in _examples(reader, train))
-        part = vocabulary.with_name(f"{vocabulary.name}.unfinished")
-        part.mkdir(parents=True, exist_ok=True)
+        vocabulary.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(suffix=".unfinished", dir=vocabulary))
         tokenizer.save(part)
-        vocabulary.mkdir(exist_ok=True)
         (part / "tokenizer.json").replace(vocabulary / "tokenizer.json")
         part.rmdir()
     expression = find_split(splits, split)
@@ -275,11 +276,19 @@ def load_assets(folder: Path, spec: Mapping) -> tuple[Any, tuple[str, ...]]:
     """(tokenizer, label names) of a run."""
     tokenizer = config.build("data.tokenizers", spec["tokenizer"])
     tokenizer.load(folder)
-    return tokenizer, tuple(json.loads((folder / "labels.json").read_text()))
+    return tokenizer, tuple(json.loads((folder / "labels.json").read_text(encoding="utf-8")))
 
 
 def find_split(splits: Mapping[str, str], name: str) -> str:
-    """The slice that a split's name stands for, or the slice itself ("test[:100]")."""
+    """The slice that a split's name stands for, or the slice itself ("test[:100]").
+
+    A slice is one of the data set's own splits; of one that the config itself cut, it is an error.
+    """
+    own, bracket, _ = name.partition("[")
+    if bracket and splits.get(own, own).partition("[")[0] != own:
+        raise UserError(
+            f"{name!r}: {own!r} is cut from {splits[own]!r} here; name a slice of that."
+        )
     if name in splits or "[" in name:
         return splits.get(name, name)
     raise UserError(f"The config has no split {name!r}.{nearest(name, splits)}")

@@ -16,10 +16,9 @@ class Evaluator:
 
     Args:
         split: a name from config.data.splits, or a slice such as "test[:100]".
-        every: a duration ("1 epochs"), or "end": once, with the chosen parameters.
         batch_size: of evaluation; it changes no number.
         task: has `predict` and `loss`.
-        open_source: `(split, batch_size) -> Source`, in one order, each example once an epoch.
+        open_source: `(*, split, batch_size) -> Source`, in one order, each example once an epoch.
         mesh: where to run.
     """
 
@@ -27,13 +26,12 @@ class Evaluator:
         self,
         *,
         split: str,
-        every: str,
         task: Any,
         open_source: Callable,
         mesh: jax.sharding.Mesh,
         batch_size: int = 256,
     ):
-        self.every, self.split, self._mesh = every, split, mesh
+        self._split, self._mesh = split, mesh
         self._open, self._batch_size = open_source, batch_size
         self._source: Any = None
 
@@ -48,7 +46,7 @@ class Evaluator:
     def source(self):
         """Opened at first use: the test split of a run that never ends is never read."""
         if self._source is None:
-            self._source = self._open(self.split, self._batch_size)
+            self._source = self._open(split=self._split, batch_size=self._batch_size)
         return self._source
 
     def run(self, variables: Mapping) -> dict[str, float]:
