@@ -62,7 +62,6 @@ class Checkpointer:
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         if jax.process_index() == 0:
-            self.folder.mkdir(parents=True, exist_ok=True)
             for left in self.folder.glob("*.unfinished*"):
                 shutil.rmtree(left)
 
@@ -245,7 +244,9 @@ def _restore(orbax, checkpoint, items: Mapping[str, Any]):
         names = sorted({*saved, *wanted})
         wrong = [(n, saved.get(n), wanted.get(n)) for n in names if saved.get(n) != wanted.get(n)]
         if wrong:
-            lines = [f"  {n}: saved {old or 'nothing'}, now {new or 'nothing'}" for n, old, new in wrong]
+            lines = [
+                f"  {n}: saved {old or 'nothing'}, now {new or 'nothing'}" for n, old, new in wrong
+            ]
             more = [f"  and {len(lines) - 5} more"] if len(lines) > 5 else []
             raise UserError(
                 f"The checkpoint {checkpoint} is whole, but is not of this model:\n"

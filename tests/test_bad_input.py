@@ -215,7 +215,7 @@ def test_a_loss_that_is_not_finite_stops_with_its_step_and_parameters(tmp_path, 
     with pytest.raises(UserError) as caught:
         train(config, str(tmp_path / "run"), data_dir=data_dir)
     said = str(caught.value)
-    assert "stopped at step" in said and "is not finite" in said and "optimizer.lr" in said
+    assert "is not finite at step" in said and "optimizer.lr" in said
     newest = rundir.chosen_checkpoint(tmp_path / "run")
     assert f"the checkpoint of step {newest.name} is intact" in said
     assert checkpoint.verify(newest) is None

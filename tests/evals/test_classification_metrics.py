@@ -103,9 +103,8 @@ def test_padding_rows_and_batch_size_change_no_metric(batch_size):
     logits, labels = rng.normal(size=(61, 3)), rng.integers(3, size=61)
     evaluator = Evaluator(
         split="test",
-        every="end",
         task=Given(),
-        open_source=lambda split, size: Scored(logits, labels, size),
+        open_source=lambda split, batch_size: Scored(logits, labels, batch_size),
         mesh=sharding.make_mesh({"data": -1}),
         batch_size=batch_size,
     )

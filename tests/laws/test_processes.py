@@ -5,14 +5,15 @@ import os
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
 from tests.laws.harness import saved_arrays
 
 SCRIPT = """
-import sys, jax
-address, count, index, workdir, data_dir = sys.argv[1:]
+import json, sys, jax
+address, count, index, workdir, data_dir, mesh = sys.argv[1:]
 if int(count) > 1:
     jax.distributed.initialize(address, int(count), int(index))
 from configs import imdb
@@ -21,19 +22,29 @@ config = imdb.get_config("lstm,tiny").to_dict()
 data = config["data"]
 data["reader"] = data.pop("candidates")[0]  # named outright: several processes take no substitute
 del data["strict"]
-config |= dict(duration="8 steps", log_every="4 steps", optimizer=dict(name="sgd", lr=0.1))
+config |= dict(mesh=json.loads(mesh), duration="8 steps", log_every="4 steps", optimizer=dict(name="sgd", lr=0.1))
 train(config, workdir, data_dir=data_dir)
 """
 
 
-def launch(count, devices, workdir, data_dir):
+def launch(count, devices, workdir, data_dir, mesh, fails=False):
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         address = f"localhost:{probe.getsockname()[1]}"
     flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, address, str(count), str(i), str(workdir), data_dir],
+            [
+                sys.executable,
+                "-c",
+                SCRIPT,
+                address,
+                str(count),
+                str(i),
+                str(workdir),
+                data_dir,
+                mesh,
+            ],
             env={**os.environ, **flags},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -42,7 +53,7 @@ def launch(count, devices, workdir, data_dir):
         for i in range(count)
     ]
     outputs = [p.communicate(timeout=240)[0] for p in processes]
-    assert all(p.returncode == 0 for p in processes), "\n".join(outputs)
+    assert all((p.returncode != 0) == fails for p in processes), "\n".join(outputs)
     return outputs
 
 
@@ -50,9 +61,12 @@ def rows(workdir):
     return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_two_processes_agree_with_one(tmp_path, data_dir):
-    launch(1, 4, tmp_path / "one", data_dir)
-    outputs = launch(2, 2, tmp_path / "two", data_dir)
+# In the second, a tensor axis spans the processes: both must read the same rows.
+@pytest.mark.parametrize("mesh", ['{"data": -1}', '{"data": 1, "tensor": 4}'])
+def test_two_processes_agree_with_one(mesh, tmp_path):
+    # A cold cache for each: two processes that make it at once must not trip over one another.
+    launch(1, 4, tmp_path / "one", str(tmp_path / "cache_one"), mesh)
+    outputs = launch(2, 2, tmp_path / "two", str(tmp_path / "cache_two"), mesh)
     assert "Done:" in outputs[0] and "Done:" not in outputs[1]  # one process writes
     one, two = rows(tmp_path / "one"), rows(tmp_path / "two")
     assert [row["step"] for row in one] == [row["step"] for row in two]
@@ -64,4 +78,15 @@ def test_two_processes_agree_with_one(tmp_path, data_dir):
     for path, value in arrays[0].items():
         assert arrays[1][path] == pytest.approx(value, rel=1e-4, abs=1e-6), path
     # The finished run of two processes can be opened by one.
-    assert "going on from step 8" in launch(1, 1, tmp_path / "two", data_dir)[0]
+    again = launch(1, 4, tmp_path / "two", str(tmp_path / "cache_one"), mesh)
+    assert "going on from step 8" in again[0]
+
+
+def test_when_process_0_stops_all_stop_at_once(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("not a run")
+    begun = time.monotonic()
+    outputs = launch(2, 1, tmp_path / "run", str(tmp_path / "cache"), '{"data": -1}', fails=True)
+    assert "is not empty and holds no config.json" in outputs[0]
+    assert "Process 0 stopped; it says why." in outputs[1]
+    assert time.monotonic() - begun < 60
