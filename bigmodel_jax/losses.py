@@ -20,7 +20,10 @@ def softmax_cross_entropy(
 def sigmoid_cross_entropy(
     logits: jax.Array, targets: jax.Array, label_smoothing: float = 0.0
 ) -> jax.Array:
-    """Binary cross-entropy [..., classes] of targets in [0, 1], summed by nobody yet, in nats."""
+    """Binary cross-entropy of targets in [0, 1] under sigmoid(logits), element by element, in nats.
+
+    With smoothing s the targets move to s / 2 and 1 - s / 2.
+    """
     logits, targets = logits.astype(jnp.float32), targets.astype(jnp.float32)
     targets = targets * (1 - label_smoothing) + 0.5 * label_smoothing
     return jnp.maximum(logits, 0) - logits * targets + jnp.log1p(jnp.exp(-jnp.abs(logits)))

@@ -28,8 +28,10 @@ _ALLOW = flags.DEFINE_bool(
 def main() -> None:
     if _CONFIG.value is None:
         raise UserError("--config=configs/NAME.py says what to train, and is missing.")
+    from bigmodel_jax import processes
     from bigmodel_jax.train import train
 
+    processes.join()
     train(
         _CONFIG.value.to_dict(),
         _WORKDIR.value or default_workdir(config_flags.get_config_filename(flags.FLAGS["config"])),

@@ -1,5 +1,6 @@
-"""What only one of several processes does, and how the others learn of its failure."""
+"""Several processes: how they find each other, and what only one of them does."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,16 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from bigmodel_jax.errors import UserError
+
+
+def join() -> None:
+    """Joins the other processes of this run, if a launcher has started several.
+
+    launch/local.py says so in BIGMODEL_COORDINATOR, BIGMODEL_PROCESSES and BIGMODEL_PROCESS.
+    """
+    if address := os.environ.get("BIGMODEL_COORDINATOR"):
+        count, index = os.environ["BIGMODEL_PROCESSES"], os.environ["BIGMODEL_PROCESS"]
+        jax.distributed.initialize(address, int(count), int(index))
 
 
 def on_first(action: Callable[[], Any]) -> Any:

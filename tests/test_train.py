@@ -91,3 +91,23 @@ def test_the_log_counts_every_step_and_says_what_input_cost(run):
     for row in logged:
         assert 0 <= row["train/input_wait"] <= 1 and row["train/grad_norm"] > 0
         assert row["train/epoch"] == row["step"] / 18
+
+
+def test_nan_in_the_data_is_found_and_named_by_step_key_and_row(tmp_path, monkeypatch):
+    from bigmodel_jax.errors import UserError
+    from tests.strains import batch_norm, toy_data
+
+    clean = toy_data.Source.batch
+
+    def spoilt(self, step):
+        batch = clean(self, step)
+        if step == 6:
+            batch["x"][3, 1] = np.nan
+        return batch
+
+    monkeypatch.setattr(toy_data.Source, "batch", spoilt)
+    with pytest.raises(
+        UserError, match="'x' of the batch of step 7 holds NaN or infinity in row 3"
+    ):
+        train(batch_norm.config(), tmp_path / "run")
+    assert sorted(all_steps(tmp_path / "run" / "checkpoints")) == [4]

@@ -23,7 +23,7 @@ class Task(classify.Task):
         min_count: features in fewer training texts than this get the ratio 0, which takes them out
             of the model, as those never seen always are. One seen once gives away the label of its
             text, so that the model fits the training part by what it never sees again.
-        label_smoothing, class_weights: see tasks/classify.py.
+        loss, label_smoothing, class_weights: see tasks/classify.py.
     """
 
     def __init__(
@@ -31,10 +31,11 @@ class Task(classify.Task):
         model: Any,
         alpha: float = 1.0,
         min_count: int = 1,
+        loss: str = "softmax",
         label_smoothing: float = 0.0,
         class_weights: Sequence[float] | None = None,
     ):
-        super().__init__(model, label_smoothing, class_weights)
+        super().__init__(model, loss, label_smoothing, class_weights)
         if not getattr(model, "naive_bayes", False):
             raise UserError(
                 "config.task is nb_classify, whose model must have naive_bayes=True; this one has "

@@ -126,7 +126,7 @@ def test_a_damaged_cache_is_made_anew_and_says_so(source, capsys):
     made = source()
     folder = Path(made._data.tokens.filename).parent
     whole = (folder / "tokens.npy").read_bytes()
-    (folder / "tokens.npy").write_bytes(whole[:-8])
+    (folder / "tokens.npy").write_bytes(whole[:-8] + bytes([whole[-8] ^ 1]) + whole[-7:])
     again = source()
     assert "was damaged, and is made anew" in capsys.readouterr().out
     assert (folder / "tokens.npy").read_bytes() == whole and again.examples == made.examples

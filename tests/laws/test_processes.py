@@ -90,3 +90,24 @@ def test_when_process_0_stops_all_stop_at_once(tmp_path):
     assert "is not empty and holds no config.json" in outputs[0]
     assert "Process 0 stopped; it says why." in outputs[1]
     assert time.monotonic() - begun < 60
+
+
+def test_the_local_launcher_runs_the_same_command_in_several_processes(tmp_path):
+    launcher = [sys.executable, "launch/local.py", "--processes=2", "--devices_per_process=2"]
+    arguments = [
+        "--config=configs/imdb.py:lstm,tiny",
+        "--config.duration=2 steps",
+        f"--workdir={tmp_path / 'run'}",
+        f"--data_dir={tmp_path / 'data'}",
+    ]
+    dry = subprocess.run(
+        [*launcher, "--dry_run", "--", *arguments], capture_output=True, text=True, check=True
+    )
+    assert len(dry.stdout.splitlines()) == 2 and "BIGMODEL_PROCESS=1" in dry.stdout
+    done = subprocess.run([*launcher, "--", *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "on 4 cpu devices" in done.stdout and done.stdout.count("Done:") == 1
+    bad = subprocess.run(
+        [*launcher, "--", *arguments, "--config.seed=1"], capture_output=True, text=True
+    )
+    assert bad.returncode == 1 and "seed: 0 -> 1" in bad.stderr and "process 1" in bad.stderr
