@@ -1,18 +1,20 @@
 """Times a whole training step of the article's LSTM against PyTorch's, side by side.
 
-    python benchmarks/lstm.py            # about 3 minutes on 2 cores; needs the extra [parity]
+    python benchmarks/lstm.py            # about a minute on 2 cores; needs the extra [parity]
 
 The network is an embedding of 10,000 words in 256 dimensions, an LSTM of 128, a dense layer to two
 classes; the step is forward, backward and Adam on a batch of 32 texts of 256 tokens. Every
 contestant is a process of its own; they take turns, some steps each, so that a noisy neighbour
-meets all of them. "As a user runs it" means PyTorch with the system's allocator and our commands
-with the tuned one, which they give themselves (bigmodel_jax/runtime.py); "tuned" gives it to both.
-A ratio is PyTorch's time over ours at the same precision: above 1 we are faster.
+meets all of them, and are stopped between their turns, so that no idle thread spins beside
+another's turn. "As a user runs it" means PyTorch with the system's allocator and our commands with
+the tuned one, which they give themselves (bigmodel_jax/runtime.py); "tuned" gives it to both. A
+ratio is PyTorch's time over ours at the same precision: above 1 we are faster.
 """
 
 import argparse
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -43,14 +45,14 @@ def ours(precision: str):
     mask = jnp.ones((BATCH, LENGTH), bool)
     labels = jnp.arange(BATCH) % 2
 
-    def loss_of(params):
+    def loss_of(params, tokens, mask, labels):
         logits: Any = model.apply(params, tokens, mask, train=True)
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
     @functools.partial(jax.jit, donate_argnums=0)
-    def update(state):
+    def update(state, *batch):  # an argument, as in a run: a constant mask would be optimised away
         params, slots = state
-        loss, gradient = jax.value_and_grad(loss_of)(params)
+        loss, gradient = jax.value_and_grad(loss_of)(params, *batch)
         updates, slots = optimizer.update(gradient, slots)
         return (optax.apply_updates(params, updates), slots), loss
 
@@ -60,7 +62,7 @@ def ours(precision: str):
     def run(steps):
         nonlocal state
         for _ in range(steps):
-            state, loss = update(state)
+            state, loss = update(state, tokens, mask, labels)
         loss.block_until_ready()
 
     return run
@@ -106,11 +108,15 @@ CONTESTANTS = {
 
 
 def worker(name: str, precision: str) -> None:
-    """One contestant: warms up, then answers each line "steps" on stdin with its ms per step."""
+    """One contestant: warms up, then answers each line "steps" on stdin with its ms per step.
+
+    A turn begins with a step that is not timed: the turns before it emptied the caches.
+    """
     run = CONTESTANTS[name](precision)
     run(3)
     print("ready", flush=True)
     for line in sys.stdin:
+        run(1)
         start = time.perf_counter()
         run(int(line))
         print(1e3 * (time.perf_counter() - start) / int(line), flush=True)
@@ -128,30 +134,33 @@ def start(name: str, precision: str, allocator: str) -> subprocess.Popen:
 
 
 def ask(process: subprocess.Popen, line: str = "") -> str:
-    """Sends a line to a contestant, where there is one, and waits for its answer."""
+    """Wakes a contestant, sends it a line, where there is one, and stops it after its answer."""
+    process.send_signal(signal.SIGCONT)
     if line:
         process.stdin.write(line + "\n")
         process.stdin.flush()
     answer = process.stdout.readline().strip()
     if not answer:
         sys.exit(f"A contestant stopped: {process.args}")
+    process.send_signal(signal.SIGSTOP)
     return answer
 
 
 def measure(rounds: int, steps: int) -> dict[tuple[str, str, str], float]:
     """The median over rounds of ms per step, by contestant, precision and allocator."""
     keys = [(n, p, a) for p in PRECISIONS for a in ALLOCATORS for n in CONTESTANTS]
-    processes = {}
-    for key in keys:  # one after the other: they compile
-        processes[key] = start(*key)
-        ask(processes[key])
-    times = {key: [] for key in keys}
-    for _ in range(rounds):
-        for key, process in processes.items():
-            times[key].append(float(ask(process, str(steps))))
-    for process in processes.values():
-        process.stdin.close()
-        process.wait()
+    processes, times = {}, {key: [] for key in keys}
+    try:
+        for key in keys:  # one after the other: they compile
+            processes[key] = start(*key)
+            ask(processes[key])
+        for _ in range(rounds):
+            for key, process in processes.items():
+                times[key].append(float(ask(process, str(steps))))
+    finally:  # also after Control-C: a stopped process would stay
+        for process in processes.values():
+            process.kill()
+            process.wait()
     return {key: statistics.median(values) for key, values in times.items()}
 
 
@@ -174,8 +183,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=15, help="turns of each contestant")
-    parser.add_argument("--steps", type=int, default=8, help="training steps a turn")
+    parser.add_argument("--rounds", type=int, default=10, help="turns of each contestant")
+    parser.add_argument("--steps", type=int, default=5, help="training steps a turn")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     parser.add_argument("--worker", choices=list(CONTESTANTS), help=argparse.SUPPRESS)
     parser.add_argument("--precision", choices=PRECISIONS, help=argparse.SUPPRESS)

@@ -69,7 +69,7 @@ def lstm(config, tiny):
         batch_size=16 if tiny else 64,
     )
     config.model = dict(name="lstm", width=16 if tiny else 256, hidden=8 if tiny else 128)
-    config.model.update(dtype="float32", dropout=0.5, embed_dropout=0.3, word_dropout=0.1)
+    config.model.update(dtype="bfloat16", dropout=0.5, embed_dropout=0.3, word_dropout=0.1)
     config.task = dict(name="classify")
     schedule = dict(name="linear", warmup="5%")
     config.optimizer = dict(name="adam", lr=3e-3, clip=1.0, schedule=schedule)

@@ -47,7 +47,10 @@ class Model(nn.Module):
             name="embed",
             **dtypes,
         )
-        x = drop(self.word_dropout, broadcast_dims=(2,))(embed(tokens))
+        # Gathered in the recurrence's order: XLA cancels this swap with the layer's own, and nothing
+        # is moved.
+        x = embed(tokens.T).swapaxes(0, 1)
+        x = drop(self.word_dropout, broadcast_dims=(2,))(x)
         x = drop(self.embed_dropout, broadcast_dims=(1,))(x)
         x = sharding.shard(x, "batch", "length", "embed")
         _, h = LSTM(self.hidden, name="lstm", **dtypes)(x, mask)
