@@ -95,7 +95,11 @@ def _parse(argv):
     except UserError:
         raise
     except flags.Error as error:
-        raise UserError(str(error)) from error
+        number = re.fullmatch(
+            r"flag (--\S+?)=(.*): (invalid literal|could not convert).*", str(error)
+        )
+        text = f"{number[1]} is a number, not {number[2]!r}." if number else str(error)
+        raise UserError(text) from error
     except (AttributeError, LookupError, ValueError, TypeError) as error:
         if "--debug" in argv:
             raise

@@ -1,6 +1,7 @@
 """Where metrics go: the console, metrics.jsonl and TensorBoard; on one process only."""
 
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -75,7 +76,9 @@ class Writer:
         if self._quiet or not metrics:
             return
         named = {self._prefix + name: value for name, value in metrics.items()}
-        self._file.write(json.dumps({"step": step, **named}) + "\n")
+        # JSON knows no NaN; a metric that is one becomes null.
+        row = {name: value if math.isfinite(value) else None for name, value in named.items()}
+        self._file.write(json.dumps({"step": step, **row}) + "\n")
         self._file.flush()
         for name, value in named.items():
             self._board.add_scalar(name, value, step)

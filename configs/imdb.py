@@ -4,9 +4,14 @@
     python -m bigmodel_jax.main --config=configs/imdb.py            the default, bag
     python -m bigmodel_jax.main --config=configs/imdb.py:lstm
 
-    bag     hashed word 1- to 3-grams, a linear model over naive-Bayes features
-    lstm    10,000 words, an embedding of 256, one LSTM of 128 read at the last real token
-    quick   the lstm on generated reviews (synthetic_reviews): a minute, no download
+    bag     hashed word 1- to 3-grams, a linear model over naive-Bayes features:
+            test accuracy (bag) 91.71 +- 0.03 % over 3 seeds, half a minute a seed
+    lstm    10,000 words, an embedding of 256, one LSTM of 128 read at the last real token:
+            test accuracy (lstm) 88.71 +- 0.16 % over 3 seeds, 2.3 minutes a seed
+    quick   the lstm on generated reviews (synthetic_reviews), in two minutes without a download
+
+Mean and standard deviation, on 2 cores of an AMD EPYC, 2026-11-22, with the texts tokenised before
+(half a minute more); imdb.expected.json holds the single values.
 
 `strict` stops where IMDB is not to be had, instead of training on generated reviews; `tiny` shrinks
 any of them to seconds; `seed=1` is another seed: `--config=configs/imdb.py:lstm,strict,seed=1`.
