@@ -10,6 +10,20 @@ another's turn. "As a user runs it" means PyTorch with the system's allocator an
 the tuned one, which they give themselves (bigmodel_jax/runtime.py); "tuned" gives it to both. A
 ratio is PyTorch's time over ours: above 1 we are faster. "As shipped" is what configs/imdb.py:lstm
 does, bfloat16 operands and float32 sums, against PyTorch's default, float32.
+
+On 2 cores of an AMD EPYC (2026-11-22, one of six runs; README.md has the spread):
+
+    setting            ours      peer                      ours ms  peer ms  ratio
+    as shipped         bfloat16  torch eager float32          33.1     59.5   1.80
+    as shipped         bfloat16  torch.compile float32        33.1     55.8   1.68
+    as a user runs it  float32   torch eager float32          44.4     59.5   1.34
+    as a user runs it  float32   torch.compile float32        44.4     55.8   1.26
+    both tuned         float32   torch eager float32          44.4     36.4   0.82
+    both tuned         float32   torch.compile float32        44.4     36.5   0.82
+    as a user runs it  bfloat16  torch eager bfloat16         33.1     46.7   1.41
+    as a user runs it  bfloat16  torch.compile bfloat16       33.1     44.8   1.35
+    both tuned         bfloat16  torch eager bfloat16         33.1     27.0   0.82
+    both tuned         bfloat16  torch.compile bfloat16       33.1     26.6   0.80
 """
 
 import argparse

@@ -28,7 +28,7 @@ class Optimizer(NamedTuple):
     """A gradient transformation, its schedule and the parameters it owns.
 
     Attributes:
-        tx: gradients to a direction of descent's opposite, before the learning rate.
+        tx: gradients to the direction that, times the learning rate, is subtracted.
         schedule: the learning rate, a function of the run's step.
         owns: the paths it owns. Others get no gradient, no moments, no memory.
         lr_scale: `path -> factor` of the learning rate.

@@ -13,13 +13,11 @@ from bigmodel_jax.errors import UserError
 from bigmodel_jax.trees import flatten
 
 
-def describe(run, state, first: int, substitute: str | None) -> None:
-    """One line of what will run, and a banner where the data are a substitute."""
+def describe(run, state, first: int) -> None:
+    """One line of what will run."""
     leaves, devices = jax.tree.leaves(state.params), jax.devices()
     count = sum(x.size for x in leaves)
     begin = f"going on from step {first}" if first else "from scratch"
-    if substitute:
-        run.writer.say("\n".join(["=" * 80, substitute, "=" * 80]))
     run.writer.say(
         f"{run.config['model']['name']}: {count:,} parameters in {len(leaves)} arrays; "
         f"{run.total:,} steps of {run.source.batch_size} on {len(devices)} "
@@ -53,7 +51,8 @@ def finish(run, state, substitute: str | None) -> None:
         run.writer.table(f"Results with the parameters of {chosen}:", metrics)
     if substitute:
         run.writer.say(f"NOTE: {substitute}")
-    run.writer.say(f"Done: {run.folder.path}")
+    generated = f" (on {run.source.reader_name}, which is generated)" if run.plan.prefix else ""
+    run.writer.say(f"Done: {run.folder.path}{generated}")
 
 
 def check_finite(run, row: Mapping[str, Any], step: int) -> None:

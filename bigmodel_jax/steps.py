@@ -143,16 +143,16 @@ def nonfinite(part, whole) -> jax.Array:
     return jnp.stack([bad.get(path, jnp.zeros((), bool)) for path in trees.flatten(whole)])
 
 
-def ema(decay: float, name: str = "ema", warmup: bool = True) -> Step:
+def ema(decay: float, name: str = "ema") -> Step:
     """Keeps variables[name], an exponential moving average of the parameters.
 
-    With `warmup` the decay of update t is at most (1 + t) / (10 + t), so that early parameters are
-    soon forgotten (as in TensorFlow's ExponentialMovingAverage).
+    The decay of update t is at most (1 + t) / (10 + t), so that early parameters are soon forgotten
+    (as in TensorFlow's ExponentialMovingAverage).
     """
 
     def update(state, batch, rng):
         t = state.step.astype(jnp.float32)
-        rate = jnp.minimum(decay, (1 + t) / (10 + t)) if warmup else jnp.float32(decay)
+        rate = jnp.minimum(decay, (1 + t) / (10 + t))
 
         def mix(old, new):
             return (rate * old + (1 - rate) * new).astype(old.dtype)

@@ -55,6 +55,8 @@ def train(
         config["data"], substitute = resolve_data(
             config["data"], data_dir=data_dir, num_processes=jax.process_count()
         )
+        if substitute and jax.process_index() == 0:
+            print("\n".join(["=" * 80, substitute, "=" * 80]), flush=True)
         plan = experiment.make_plan(config, data_dir, mesh)
         folder.check(plan.config, allow_changed_config)
         with (
@@ -69,7 +71,7 @@ def train(
                 folder.path, first, run.total, plan.prefix, quiet=jax.process_index() != 0
             )
             with writer as run.writer:
-                report.describe(run, state, first, substitute)
+                report.describe(run, state, first)
                 state = run.loop(state, first)
                 if run.stopped or int(state.step) == run.total:
                     report.finish(run, state, substitute)
