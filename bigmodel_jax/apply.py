@@ -42,19 +42,17 @@ class Applied:
         everywhere = jax.sharding.NamedSharding(mesh, jax.P())
         self._predict = jax.jit(self.task.predict, out_shardings=everywhere)
 
-    def divisible(self, batch_size: int) -> int:
-        """`batch_size`, raised to the next multiple of the devices that share a batch."""
-        return -(-batch_size // self._rows) * self._rows
-
     def predict(self, texts: Sequence[str], batch_size: int = 0) -> np.ndarray:
         """Probabilities of texts in one batch, float32 [texts, classes].
 
         A text without a word gets what the model answers to nothing.
 
         Args:
-            batch_size: rows that the batch is padded to, so that few shapes are compiled.
+            batch_size: rows that the batch is padded to, so that few shapes are compiled; more
+                where the devices do not divide it.
         """
-        batch = self._batch(texts, self.divisible(max(batch_size, len(texts))))
+        rows = -(-max(batch_size, len(texts)) // self._rows) * self._rows
+        batch = self._batch(texts, rows)
         outputs = self._predict(self.variables, sharding.put(batch, self.mesh))
         return np.asarray(outputs["probabilities"])[: len(texts)]
 

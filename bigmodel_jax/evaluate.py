@@ -66,7 +66,8 @@ def evaluate(
         name = split if split in fitting else next(iter(fitting), split)
         spec = {"name": "classification", "split": split, **fitting.get(name, {})}
         spec.pop("every", None)
-        spec["batch_size"] = run.divisible(batch_size or spec.get("batch_size", 256))
+        if batch_size:
+            spec["batch_size"] = batch_size
         open_source = functools.partial(
             experiment.open_source, run.config, data_dir, training=False
         )

@@ -16,7 +16,8 @@ class Evaluator:
 
     Args:
         split: a name from config.data.splits, or a slice such as "test[:100]".
-        batch_size: of evaluation; it changes no number.
+        batch_size: of evaluation, raised to a multiple of the devices that share a batch; it
+            changes no number.
         task: has `predict` and `loss`.
         open_source: `(*, split, batch_size) -> Source`, in one order, each example once an epoch.
         mesh: where to run.
@@ -31,8 +32,9 @@ class Evaluator:
         mesh: jax.sharding.Mesh,
         batch_size: int = 256,
     ):
-        self._split, self._mesh = split, mesh
-        self._open, self._batch_size = open_source, batch_size
+        self._split, self._mesh, self._open = split, mesh, open_source
+        rows = mesh.shape["data"] * mesh.shape["fsdp"]
+        self._batch_size = -(-batch_size // rows) * rows
         self._source: Any = None
 
         def scores(variables, batch):
