@@ -44,7 +44,7 @@ def finish(run, state, substitute: str | None) -> None:
             details = getattr(run.evaluators[name], "details", {})
             kept = {k: v for k, v in details.items() if not isinstance(v, np.ndarray)}
             results = {"step": done, "chosen": chosen, "metrics": numbers, **kept}
-            run.writer.write(done, {f"{name}/{k}": v for k, v in numbers.items()})
+            run.writer.write_once(done, {f"{name}/{k}": v for k, v in numbers.items()})
             run.folder.write_result(name, results)
         metrics |= {f"{name}/{key}": value for key, value in results["metrics"].items()}
     if metrics:

@@ -33,9 +33,9 @@ class Writer:
             return
         from tensorboardX import SummaryWriter
 
-        path = workdir / "metrics.jsonl"
-        cut(path, first_step)
-        self._file = open(path, "a")  # noqa: SIM115 - closed on exit
+        self._path = workdir / "metrics.jsonl"
+        cut(self._path, first_step)
+        self._file = open(self._path, "a")  # noqa: SIM115 - closed on exit
         events = workdir / "tensorboard"
         self._board = SummaryWriter(str(events), purge_step=first_step + 1 if first_step else None)
         if sys.stdout.isatty():
@@ -83,6 +83,13 @@ class Writer:
         for name, value in named.items():
             self._board.add_scalar(name, value, step)
         self._board.flush()
+
+    def write_once(self, step: int, metrics: Mapping[str, float]) -> None:
+        """`write`, unless a run that was killed right after it has left the same row."""
+        names = {self._prefix + name for name in metrics}
+        if self._quiet or any(names <= row.keys() for row in read(self._path)):
+            return
+        self.write(step, metrics)
 
     def progress(self, step: int, metrics: Mapping[str, float]) -> None:
         """Loss, rate and time left: the bar on a terminal, a plain line in a file or on a pod."""

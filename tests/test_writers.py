@@ -50,6 +50,15 @@ def test_a_resumed_run_cuts_what_it_will_write_again(tmp_path):
     ]  # fmt: skip
 
 
+def test_a_row_that_is_written_once_stays_one(tmp_path):
+    for _ in range(2):  # killed between the row and the result's file, the run comes here again
+        with Writer(tmp_path, 10, 10) as writer:
+            writer.write_once(10, {"test/accuracy": 0.5, "test/loss": 1.0})
+    assert read(tmp_path / "metrics.jsonl") == [
+        {"step": 10, "test/accuracy": 0.5, "test/loss": 1.0}
+    ]
+
+
 def test_cutting_a_file_that_is_not_there_makes_none(tmp_path):
     cut(tmp_path / "metrics.jsonl", 3)
     assert not list(tmp_path.iterdir())
