@@ -33,12 +33,3 @@ def pytest_addoption(parser):
 def data_dir(tmp_path_factory):
     """Where sources keep their caches, shared by the tests of a process."""
     return str(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="session")
-def real_data():
-    """The folder of real data, or a skip that says what is missing."""
-    folder = os.environ.get("BIGMODEL_TEST_DATA")
-    if not folder:
-        pytest.skip("BIGMODEL_TEST_DATA is unset: no real data")
-    return Path(folder)

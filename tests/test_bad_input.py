@@ -209,6 +209,12 @@ def test_a_disk_that_fills_while_saving_leaves_what_was_saved(tmp_path, data_dir
     assert int(state.step) == 4  # with room again, the same command goes on
 
 
+def test_two_players_for_a_task_of_one_are_refused(tmp_path, data_dir):
+    players = {name: {"name": "sgd", "lr": 1.0} for name in ("generator", "discriminator")}
+    with pytest.raises(UserError, match="names the players .* but this task has one"):
+        train(tiny(optimizer=players), str(tmp_path / "run"), data_dir=data_dir)
+
+
 def test_a_loss_that_is_not_finite_stops_with_its_step_and_parameters(tmp_path, data_dir):
     changes = {"optimizer": {"name": "sgd", "lr": 1e30}, "checkpoint": {"every": "1 steps"}}
     config = tiny(duration="9 steps", **changes)

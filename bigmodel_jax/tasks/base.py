@@ -5,6 +5,7 @@ from typing import Any
 import jax
 
 from bigmodel_jax import steps
+from bigmodel_jax.errors import UserError
 from bigmodel_jax.metrics import Mean
 from bigmodel_jax.steps import Aux, Batch, Step, Variables
 
@@ -37,6 +38,11 @@ class Task:
 
     def step(self, optimizer) -> Step:
         """One update. Tasks with several players override this."""
+        if isinstance(optimizer, dict):
+            raise UserError(
+                f"config.optimizer names the players {', '.join(optimizer)}, but this task has one: "
+                "dict(name=..., lr=...)."
+            )
         return steps.gradient(self.loss, optimizer)
 
     def apply(self, variables: Variables, batch: Batch, rng: jax.Array | None, *, train: bool):
