@@ -15,7 +15,6 @@ class Monitor:
         metric: by its full name, e.g. "val/accuracy".
         mode: "max" or "min".
         patience: evaluations without improvement after which `exhausted`; 0 waits for ever.
-        factor: of the learning rate, where the monitor is that of a plateau.
         best, best_step: the best value and its step; NaN is never better.
         waited: evaluations since then.
     """
@@ -23,7 +22,6 @@ class Monitor:
     metric: str
     mode: str = "max"
     patience: int = 0
-    factor: float = 0.5
     best: float | None = None
     best_step: int | None = None
     waited: int = 0
@@ -31,8 +29,6 @@ class Monitor:
     def __post_init__(self):
         if self.mode not in ("max", "min"):
             raise UserError(f"{self.metric}: mode is {self.mode!r}, but it is 'max' or 'min'.")
-        if not 0 < self.factor < 1:
-            raise UserError(f"{self.metric}: factor is {self.factor}, but it is between 0 and 1.")
 
     def update(self, step: int, metrics: Mapping[str, float]) -> bool:
         """Takes in an evaluation; True if it is the best so far.
@@ -70,3 +66,21 @@ class Monitor:
 
     def to_json(self) -> dict:
         return asdict(self)
+
+
+@dataclass
+class Plateau(Monitor):
+    """A monitor that lowers the learning rate each time it is exhausted.
+
+    Attributes:
+        factor: the learning rate is multiplied by it.
+    """
+
+    factor: float = 0.5
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 0 < self.factor < 1:
+            raise UserError(f"{self.metric}: factor is {self.factor}, but it is between 0 and 1.")
+        if self.patience < 1:
+            raise UserError(f"{self.metric}: patience must be 1 or more for a plateau to ever end.")

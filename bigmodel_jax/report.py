@@ -58,12 +58,12 @@ def finish(run, state, substitute: str | None) -> None:
 def check_finite(run, row: Mapping[str, Any], step: int) -> None:
     """Stops at fetched metrics that are not finite, and names the gradients that are not."""
     bad = {k for k, v in row.items() if not np.all(np.isfinite(v.total))}
-    paths, wrong = list(flatten(run.plan.abstract.params)), set()
-    for name, flags in row.items():
-        if name.endswith("nonfinite"):
-            hits = np.logical_or.reduce(np.reshape(flags.total, (-1, len(paths))))
+    flags = [v.total for k, v in row.items() if k.endswith("nonfinite")]
+    if bad or any(np.any(flag) for flag in flags):
+        paths, wrong = list(flatten(run.plan.abstract.params)), set()
+        for flag in flags:
+            hits = np.logical_or.reduce(np.reshape(flag, (-1, len(paths))))
             wrong |= {paths[i] for i in np.flatnonzero(hits)}
-    if bad or wrong:
         _check_data(run, range(step - run.k, step))
         within = f"step {step}" if run.k == 1 else f"steps {step - run.k + 1} to {step}"
         what = f"{', '.join(sorted(bad)) or 'a gradient'} is not finite at {within}"

@@ -7,8 +7,8 @@ config -> source, task, step           what to train (experiment.py)
 """
 
 import functools
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import jax
 
@@ -21,7 +21,7 @@ from bigmodel_jax.data.resolve import resolve_data
 from bigmodel_jax.errors import UserError, nearest
 from bigmodel_jax.experiment import Plan
 from bigmodel_jax.metrics import Sums
-from bigmodel_jax.monitor import Monitor
+from bigmodel_jax.monitor import Monitor, Plateau
 from bigmodel_jax.pace import Pace
 from bigmodel_jax.preemption import Preemption
 from bigmodel_jax.rundir import RunDir
@@ -31,6 +31,8 @@ from bigmodel_jax.writers import Writer
 # Two steps ahead keep the device busy. More would hold the memory of their batches, delay a SIGTERM,
 # and can deadlock the collectives of pretended CPU devices.
 AHEAD = 2
+
+Watcher = TypeVar("Watcher", bound=Monitor)
 
 
 def train(
@@ -107,8 +109,8 @@ class Run:
             self.evaluators[name] = build(
                 "evals", options, task=plan.task, open_source=open_source, mesh=plan.mesh
             )
-        self.stopping = self._monitor("early_stopping")
-        self.plateau = self._monitor("reduce_on_plateau")
+        self.stopping = self._monitor("early_stopping", Monitor)
+        self.plateau = self._monitor("reduce_on_plateau", Plateau)
         self.scale = 1.0  # of the learning rate, lowered on plateaus
         self.pending = Sums()  # metrics since the last log
         self.rows: list[Any] = []  # metrics still on the device, one a dispatch
@@ -269,12 +271,12 @@ class Run:
             )
         return count
 
-    def _monitor(self, key: str) -> Monitor | None:
+    def _monitor(self, key: str, kind: Callable[..., Watcher]) -> Watcher | None:
         spec = self.config[key]
         if not spec:
             return None
         try:
-            monitor = Monitor(**spec)
+            monitor = kind(**spec)
         except TypeError as error:
             raise UserError(f"config.{key}: {error}.") from error
         if monitor.source not in self.intervals:
@@ -282,6 +284,4 @@ class Run:
                 f"config.{key}.metric {monitor.metric!r} is of no evaluator that runs during "
                 f"training.{nearest(monitor.source, self.intervals)}"
             )
-        if key == "reduce_on_plateau" and monitor.patience < 1:
-            raise UserError("config.reduce_on_plateau.patience must be 1 or more, to ever act.")
         return monitor

@@ -3,7 +3,6 @@
 import json
 import math
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,6 @@ class Writer:
         self, workdir: Path, first_step: int, total: int, prefix: str = "", quiet: bool = False
     ):
         self._quiet, self._prefix, self._total = quiet, prefix, total
-        self._started, self._first = time.monotonic(), first_step
         self._bar = None
         if quiet:
             return

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from bigmodel_jax.errors import UserError
-from bigmodel_jax.monitor import Monitor
+from bigmodel_jax.monitor import Monitor, Plateau
 
 
 def feed(monitor, values):
@@ -38,6 +38,18 @@ def test_it_survives_json():
     monitor = Monitor("val/loss", "min", patience=3)
     feed(monitor, [1.0, 2.0])
     assert Monitor(**monitor.to_json()) == monitor
+
+
+@pytest.mark.parametrize(
+    "options, complaint",
+    [
+        (dict(patience=0), "patience must be 1 or more"),
+        (dict(patience=1, factor=2.0), "factor is 2.0"),
+    ],
+)
+def test_a_plateau_that_could_not_act_is_refused(options, complaint):
+    with pytest.raises(UserError, match=complaint):
+        Plateau("val/loss", "min", **options)
 
 
 def test_a_metric_that_is_not_there_is_named():

@@ -10,8 +10,8 @@ import numpy as np
 from bigmodel_jax.data.cleaning import clean, words
 from bigmodel_jax.errors import UserError
 
-PADDING, UNKNOWN = 0, 1
 _SPECIAL = ("<padding>", "<unknown>")
+UNKNOWN = _SPECIAL.index("<unknown>")
 
 # The counter holds at most about this many distinct words (some 500 MB). When it is full, words
 # seen once are forgotten, then those seen twice, until half of it is free: on a huge corpus the
