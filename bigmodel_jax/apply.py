@@ -2,11 +2,14 @@
 
     with load_run("runs/imdb") as run:
         probabilities = run.predict(["I have never seen a better film."])  # [texts, classes]
+        explanation = run.explain("I have never seen a better film.", label=1)
 
 No data set is opened, and the machine may have another number of devices than the run had.
 """
 
 import contextlib
+import functools
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,12 +19,19 @@ import numpy as np
 
 from bigmodel_jax import experiment, rundir, sharding
 from bigmodel_jax.checkpoint import restore_variables
-from bigmodel_jax.data import text
+from bigmodel_jax.data import encoding, tokenized
+from bigmodel_jax.data.rows import cut
 from bigmodel_jax.errors import UserError
+from bigmodel_jax.explanations.gradients import attribute, make_slopes
+from bigmodel_jax.explanations.pieces import Explanation
+
+POINTS_AT_ONCE = 16  # of an explanation, and no more than TOKENS_AT_ONCE allow
+TOKENS_AT_ONCE = 2**15
+Text = str | tuple[str, str]  # or a pair
 
 
 class Applied:
-    """A trained classifier of texts.
+    """A trained model of texts.
 
     Attributes:
         config: of the run, resolved.
@@ -29,21 +39,26 @@ class Applied:
         mesh: all devices of this machine.
         step: of the checkpoint that the variables are from.
         label_names: index = label id.
+        target: "class", "labels" (any number of them) or "number".
+        pairs: whether it reads pairs of texts.
     """
 
     def __init__(self, config: Mapping, mesh: jax.sharding.Mesh, checkpoint: Path, assets: Path):
         self.config, self.mesh, self.step = config, mesh, int(checkpoint.name)
         self.task = experiment.make_task(config)
         self._rows = mesh.shape["data"] * mesh.shape["fsdp"]
-        self._tokenizer, self.label_names = text.load_assets(assets, config["data"])
-        init = experiment.make_init(config, self.task, self._batch([""], self._rows))
+        self._tokenizer, self.label_names = encoding.load_assets(assets, config["data"])
+        self.target = getattr(self.task, "target", "class")
+        reader = config["data"]["reader"]
+        self.pairs = bool(reader.get("pair_column") or reader.get("pairs"))
+        init = experiment.make_init(config, self.task, self._batch([], self._rows))
         restored = restore_variables(checkpoint, sharding.abstract(init, mesh))
         self.variables = experiment.for_evaluation(restored)
-        everywhere = jax.sharding.NamedSharding(mesh, jax.P())
-        self._predict = jax.jit(self.task.predict, out_shardings=everywhere)
+        self._everywhere = jax.sharding.NamedSharding(mesh, jax.P())
+        self._predict = jax.jit(self.task.predict, out_shardings=self._everywhere)
 
-    def predict(self, texts: Sequence[str], batch_size: int = 0) -> np.ndarray:
-        """Probabilities of texts in one batch, float32 [texts, classes].
+    def predict(self, texts: Sequence[Text], batch_size: int = 0) -> np.ndarray:
+        """Probabilities of texts in one batch, float32 [texts, classes]; of a regression [texts].
 
         A text without a word gets what the model answers to nothing.
 
@@ -54,15 +69,65 @@ class Applied:
         rows = -(-max(batch_size, len(texts)) // self._rows) * self._rows
         batch = self._batch(texts, rows)
         outputs = self._predict(self.variables, sharding.put(batch, self.mesh))
-        return np.asarray(outputs["probabilities"])[: len(texts)]
+        values = outputs["values" if self.target == "number" else "probabilities"]
+        return np.asarray(values)[: len(texts)]
 
-    def is_empty(self, content: str) -> bool:
-        """Whether the model sees nothing of a text."""
-        return len(self._tokenizer.encode(content)) == 0
+    def explain(self, text: Text, label: int = 0) -> Explanation:
+        """What each token adds to the log-odds of a label, or to the number that is predicted.
+
+        Computed in float32, whatever the run computed in: differences are small against rounding.
+        """
+        batch = self._batch([text], 1)
+        length = batch["tokens"].shape[1]
+        rows = min(POINTS_AT_ONCE, max(1, TOKENS_AT_ONCE // length))
+        rows = -(-rows // self._rows) * self._rows
+        repeated = {key: np.repeat(x, rows, axis=0) for key, x in batch.items()}
+        repeated = sharding.put(repeated, self.mesh)
+
+        def slopes(alphas):
+            alphas = sharding.put(alphas, self.mesh)
+            return self._slopes(self.variables, repeated, alphas, np.int32(label))
+
+        kept = int(batch["mask"].sum())
+        found = attribute(slopes, rows)
+        name = self.label_names[label]
+        return Explanation(
+            name=name,
+            what=name if self.target == "number" else f"log-odds of {name}",
+            tokens=self._tokenizer.tokens(batch["tokens"][0, :kept]),
+            attribution=found._replace(values=found.values[:kept]),
+            not_read=self._not_read(text),
+        )
+
+    def is_empty(self, text: Text) -> bool:
+        """Whether the model sees nothing of a text, or of both of a pair."""
+        return int(self._batch([text], 1)["mask"].sum()) <= self.pairs  # a pair has a separator
+
+    @functools.cached_property
+    def _slopes(self):
+        if "presence" not in inspect.signature(type(self.task.model).__call__).parameters:
+            raise UserError(
+                f"The model {self.config['model']['name']!r} cannot be explained: its __call__ takes "
+                "no presence=None, a factor for each token's embedding, [batch, length]."
+            )
+        exact = {**self.config, "model": _in_float32(self.config["model"])}
+        slopes = make_slopes(experiment.make_task(exact))
+        return jax.jit(slopes, out_shardings=self._everywhere)
+
+    def _not_read(self, text) -> dict[int, int]:
+        """How many tokens of a text that is too long are left out, before which of the others."""
+        both = (text,) if isinstance(text, str) else text
+        data = self.config["data"]
+        offsets = np.cumsum([0, *map(len, tokenized.encode(self._tokenizer, [both]))])
+        rows = cut(offsets, data["max_length"], data.get("keep", "tail"), len(both) == 2)
+        start, head, second, kept = (int(x[0]) for x in rows)
+        between, after = second - (start + head), int(offsets[-1]) - (second + kept - head)
+        return {place: count for place, count in ((head, between), (kept, after)) if count}
 
     def _batch(self, texts, rows) -> dict[str, np.ndarray]:
-        padded = [*texts, *[""] * (rows - len(texts))]
-        return text.encode(padded, self._tokenizer, self.config["data"])
+        nothing = ("", "") if self.pairs else ""
+        padded = [*texts, *[nothing] * (rows - len(texts))]
+        return encoding.encode(padded, self._tokenizer, self.config["data"])
 
 
 @contextlib.contextmanager
@@ -87,3 +152,12 @@ def _mesh(sizes: Mapping[str, Any]) -> jax.sharding.Mesh:
         return sharding.make_mesh(sizes)
     except UserError:
         return sharding.make_mesh({"data": -1})
+
+
+def _in_float32(spec: Any) -> Any:
+    """A model's spec, or one of several models, with every compute dtype float32."""
+    if isinstance(spec, Mapping):
+        return {k: "float32" if k == "dtype" else _in_float32(v) for k, v in spec.items()}
+    if isinstance(spec, (list, tuple)):
+        return [_in_float32(item) for item in spec]
+    return spec

@@ -24,6 +24,7 @@ CLASSES = {
     "data": "Source",
     "data.readers": "Reader",
     "data.tokenizers": "Tokenizer",
+    "data.transforms": "Transform",
 }
 
 # Everything a config may say, with what it means to leave it out.
@@ -41,13 +42,14 @@ DEFAULTS: dict[str, Any] = {
     "repeat": 1,  # steps a dispatch
     "ema": 0.0,  # decay of an average of the parameters, used for evaluation
     "log_every": "50 steps",
+    "histograms": "",  # of the parameters, in TensorBoard: a duration such as "1 epochs"
     "checkpoint": {"every": "10 minutes", "keep": 1, "fallback": False},
     "early_stopping": {},  # metric, mode, patience (in evaluations; 0 only keeps the best)
     "reduce_on_plateau": {},  # metric, mode, patience, factor
 }
 
-# What changes where and when is saved, but no number: a resume may differ in it.
-NEUTRAL = ("checkpoint",)
+# What changes where and when is saved or shown, but no number: a resume may differ in it.
+NEUTRAL = ("checkpoint", "histograms")
 
 
 def component(kind: str, name: str) -> type:

@@ -4,7 +4,8 @@
     python -m bigmodel_jax.evaluate --workdir=runs/imdb --split="test[:1000]"
 
 The numbers are those of the run itself, bit for bit on the same devices. They go to
-results/SPLIT.json of the run, unless they are there already.
+results/SPLIT.json of the run, with the most confident mistakes, unless they are there already; what
+the model said of each example goes to results/SPLIT.npz. `report` then shows them.
 """
 
 import functools
@@ -12,10 +13,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from absl import flags
 
 from bigmodel_jax.errors import UserError
+from bigmodel_jax.reports import mistakes
 from bigmodel_jax.runtime import DATA_DIR, run_main
 from bigmodel_jax.writers import print_table
 
@@ -49,7 +50,7 @@ def evaluate(
     Returns:
         "name" (of the evaluator, or the split), "prefix" (of generated data), "step" (how far the
         run is), "chosen" (its parameters), "metrics" (numbers by name) and "details" (examples,
-        probabilities, ...).
+        mistakes, probabilities, ...).
 
     Raises:
         UserError: no such split, the data are not here, or are not those of the run.
@@ -64,7 +65,8 @@ def evaluate(
     with load_run(workdir) as run:
         fitting = {n: s for n, s in run.config["evals"].items() if s.get("split") == split}
         name = split if split in fitting else next(iter(fitting), split)
-        spec = {"name": "classification", "split": split, **fitting.get(name, {})}
+        usual = getattr(run.task, "evaluator", "classification")
+        spec = {"name": usual, "split": split, **fitting.get(name, {})}
         spec.pop("every", None)
         if batch_size:
             spec["batch_size"] = batch_size
@@ -73,19 +75,21 @@ def evaluate(
         )
         evaluator = build("evals", spec, task=run.task, open_source=open_source, mesh=run.mesh)
         metrics = evaluator.run(run.variables)
-        source = evaluator.source
+        source, (rest, arrays) = evaluator.source, mistakes.kept(evaluator)
         return {
             "name": name,
             "prefix": f"{source.reader_name}/" if source.synthetic else "",
             "step": max(all_steps(Path(workdir).expanduser() / "checkpoints")),
             "chosen": f"step {run.step}",
             "metrics": metrics,
-            "details": evaluator.details,
+            "details": {**rest, **arrays},
         }
 
 
 def record(workdir: str, result: dict[str, Any]) -> str:
-    """Writes results/NAME.json, unless the run is no further than what that holds.
+    """Writes results/NAME.json and NAME.npz, unless the run is no further than what they hold.
+
+    Of the same numbers, it adds what an older version did not write.
 
     Returns:
         A sentence about what was done.
@@ -96,15 +100,18 @@ def record(workdir: str, result: dict[str, Any]) -> str:
     name = re.sub(r"[^\w.-]+", "_", result["name"]).strip("_")
     path = run.path / "results" / f"{name}.json"
     old, metrics = run.read_result(name), result["metrics"]
-    if old and old["metrics"] == metrics:
-        return f"{path} holds the same numbers."
-    if old and old["step"] == result["step"]:
-        there = old["metrics"]
-        other = [f"{k} {there.get(k)} -> {v}" for k, v in metrics.items() if there.get(k) != v]
+    rest, arrays = mistakes.split(result["details"])
+    head = {key: result[key] for key in ("step", "chosen", "metrics")}
+    there = old["metrics"] if old else {}
+    other = [f"{k} {v} -> {metrics.get(k)}" for k, v in there.items() if metrics.get(k) != v]
+    if old and other and old["step"] == result["step"]:
         return f"{path} holds other numbers, and is left as it is: {'; '.join(other)}."
-    details = {k: v for k, v in result["details"].items() if not isinstance(v, np.ndarray)}
-    kept = {key: result[key] for key in ("step", "chosen", "metrics")}
-    run.write_result(name, {**kept, **details})
+    if old and not other:
+        whole = there.keys() == metrics.keys() and rest.keys() <= old.keys()
+        if whole and (not arrays or path.with_suffix(".npz").is_file()):
+            return f"{path} holds the same numbers."
+        head = {**old, "metrics": metrics}
+    run.write_result(name, {**head, **rest}, arrays)
     return f"Written to {path}."
 
 

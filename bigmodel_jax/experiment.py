@@ -4,7 +4,7 @@ Shared by all commands, so that training, evaluation and prediction build the sa
 way.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -25,7 +25,8 @@ class Plan(NamedTuple):
         clock: turns durations into steps.
         abstract: shapes, dtypes and shardings of the state.
         init: makes the variables, unboxed.
-        epoch: the batches of one epoch of the training part, whole on every process.
+        epoch: the batches of one epoch of the training part, whole on every process; opened only
+            by whoever goes through it, once or several times.
     """
 
     config: dict
@@ -43,6 +44,17 @@ class Plan(NamedTuple):
         """Before every metric's name where the data are generated: never to be taken for real."""
         generated = getattr(self.source, "synthetic", False)
         return f"{self.source.reader_name}/" if generated else ""
+
+
+class Epoch:
+    """The training part once, as whole batches in one order; opened anew by each `iter`."""
+
+    def __init__(self, config: Mapping, data_dir: str):
+        self._open = lambda: open_source(config, data_dir, split="train", training=False)
+
+    def __iter__(self) -> Iterator[Any]:
+        source = self._open()
+        return (source.batch(i) for i in range(source.steps_per_epoch))
 
 
 def open_source(config: Mapping, data_dir: str, share: tuple[int, int] = (0, 1), **runtime) -> Any:
@@ -84,14 +96,12 @@ def make_plan(config: dict, data_dir: str, mesh: jax.sharding.Mesh) -> Plan:
         if "split" in spec and hasattr(source, "check_split"):
             source.check_split(spec["split"])
     task = make_task(config)
+    if hasattr(task, "check"):
+        task.check(source)
     clock = Clock(source.steps_per_epoch, source.batch_size)
     total = clock.steps(config["duration"], "config.duration")
     clock = Clock(source.steps_per_epoch, source.batch_size, total=total)
     boxed = make_init(config, task, source.peek(), sharding.share(mesh)[1])
-
-    def epoch():
-        whole = open_source(config, data_dir, split="train", training=False)
-        return (whole.batch(i) for i in range(whole.steps_per_epoch))
 
     variables = sharding.abstract(boxed, mesh)
     optimizer = optim.build(config["optimizer"], clock, variables["params"])
@@ -101,9 +111,11 @@ def make_plan(config: dict, data_dir: str, mesh: jax.sharding.Mesh) -> Plan:
         step = steps.chain(step, steps.ema(config["ema"]))
     state = jax.eval_shape(lambda v: steps.create_state(step, v), variables)
     state = sharding.follow(state, variables["params"], mesh).replace(variables=variables)
-    return Plan(
-        config, mesh, source, task, step, clock, state, lambda: sharding.unbox(boxed()), epoch
-    )
+
+    def init():
+        return sharding.unbox(boxed())
+
+    return Plan(config, mesh, source, task, step, clock, state, init, Epoch(config, data_dir))
 
 
 def _check_batch(source, optimizer, mesh):
@@ -142,12 +154,17 @@ def make_init(
 
 
 def fresh_state(plan: Plan) -> TrainState:
-    """The state of step 0, made where it lives; a task's `fit` gets one epoch of batches."""
+    """The state of step 0, made where it lives.
+
+    A source's `start_from` may replace parameters (word vectors); a task's `fit` may go through the
+    training part (naive Bayes).
+    """
     layout = jax.tree.map(lambda x: x.sharding, plan.abstract)
     variables = jax.jit(plan.init, out_shardings=layout.variables)()
-    fit = getattr(plan.task, "fit", None)
-    if fit is not None:
-        fitted = fit(variables, plan.epoch())
+    start = getattr(plan.source, "start_from", lambda v: v)
+    fit = getattr(plan.task, "fit", lambda v, _: v)
+    fitted = fit(start(variables), plan.epoch)
+    if fitted is not variables:
         if "ema" in fitted:
             fitted = {**fitted, "ema": fitted["params"]}
         variables = jax.tree.map(jax.device_put, fitted, layout.variables)

@@ -32,3 +32,12 @@ def sigmoid_cross_entropy(
 def squared_error(predictions: jax.Array, targets: jax.Array) -> jax.Array:
     """(prediction - target)^2, element by element, float32."""
     return jnp.square(predictions.astype(jnp.float32) - targets.astype(jnp.float32))
+
+
+def huber(predictions: jax.Array, targets: jax.Array) -> jax.Array:
+    """Squared error up to a distance of 1, beyond it 2 * distance - 1, element by element, float32.
+
+    Twice the loss of Huber (1964), so that near the target it is `squared_error`.
+    """
+    distance = jnp.abs(predictions.astype(jnp.float32) - targets.astype(jnp.float32))
+    return jnp.where(distance <= 1, jnp.square(distance), 2 * distance - 1)

@@ -43,7 +43,8 @@ def main() -> None:
 def default_workdir(config: str) -> str:
     """runs/<config>[-<variant>] of "configs/imdb.py:lstm,seed=3" -> runs/imdb-lstm-seed=3."""
     path, _, arg = config.partition(":")
-    return str(Path("runs") / "-".join([Path(path).stem, *filter(None, arg.split(","))]))
+    words = [word.replace("/", "-") for word in arg.split(",") if word]  # fold=2/5 is one folder
+    return str(Path("runs") / "-".join([Path(path).stem, *words]))
 
 
 if __name__ == "__main__":

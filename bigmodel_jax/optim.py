@@ -21,7 +21,7 @@ COMMON = (
     "lr", "schedule", "weight_decay", "clip", "l1", "l2", "train", "freeze", "lr_scale", "decayed",
     "accumulate",
 )  # fmt: skip
-DECAYED = (r"(.*/)?(kernel|embedding|recurrent_kernel|input_kernel)",)
+DECAYED = (r"(.*/)?(kernel(_\d+)?|embedding|recurrent_kernel|input_kernel)",)
 
 
 class Optimizer(NamedTuple):

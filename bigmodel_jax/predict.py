@@ -1,6 +1,7 @@
-"""Applies a trained classifier to texts.
+"""Applies a trained model to texts, and explains what it answers.
 
     python -m bigmodel_jax.predict --workdir=runs/imdb --text="A fine film." --text="Dreadful."
+    python -m bigmodel_jax.predict --workdir=runs/imdb --text="A fine film." --explain
     python -m bigmodel_jax.predict --workdir=runs/imdb --file=reviews.csv --text_column=review
     cat reviews.txt | python -m bigmodel_jax.predict --workdir=runs/imdb --format=jsonl > labels.jsonl
 
@@ -8,32 +9,47 @@ Without --text and --file it reads standard input, a text a line. One row of out
 order, as soon as its batch is done; all else that is said goes to standard error.
 """
 
+import contextlib
 import io
 import itertools
-import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-import numpy as np
 from absl import flags
 
 from bigmodel_jax.data import records
-from bigmodel_jax.errors import UserError
+from bigmodel_jax.data.compressed import extension, open_plain
+from bigmodel_jax.data.lines import Lines
+from bigmodel_jax.errors import UserError, nearest
 from bigmodel_jax.runtime import run_main
 
-TABLES = (".csv", ".tsv", ".jsonl")
-SHOWN_CLASSES = 5  # a table has a column for each class up to so many
+TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
+Text = str | tuple[str, str]  # or a pair
+
+
+class Explaining(NamedTuple):
+    """What to explain: the label of that name, by default the predicted one; and the page to write."""
+
+    label: str | None = None
+    page: str | None = None
 
 
 def define_flags() -> None:
     flags.DEFINE_string("workdir", None, "The directory of the run to apply.")
     flags.DEFINE_multi_string("text", [], "A text; may be given several times.")
+    flags.DEFINE_multi_string("pair_text", [], "Of a run on pairs: the second text of each --text.")
     flags.DEFINE_string("file", None, "A file: a text a line, or .csv, .tsv, .jsonl.")
     flags.DEFINE_string("text_column", "text", "Of a .csv, .tsv or .jsonl file.")
+    flags.DEFINE_string("pair_column", None, "The same, of the second text of a pair.")
     flags.DEFINE_enum("format", "table", ["table", "jsonl"], "Of the output.")
     flags.DEFINE_integer("batch_size", 64, "Texts computed at once.", lower_bound=1)
+    flags.DEFINE_bool("explain", False, "Show what each token adds to the answer.")
+    flags.DEFINE_string(
+        "explain_class", None, "The label to explain; by default the predicted one."
+    )
+    flags.DEFINE_string("explain_html", None, "Write the explanations to this HTML file too.")
 
 
 def main() -> None:
@@ -43,56 +59,128 @@ def main() -> None:
         raise UserError("--workdir=DIR says which run to apply, and is missing.")
     if options.text and options.file:
         raise UserError("--text and --file both say what to classify: give one of them.")
+    if options.pair_text and len(options.pair_text) != len(options.text):
+        raise UserError(
+            f"There are {len(options.text)} --text and {len(options.pair_text)} --pair_text: "
+            "give one for each."
+        )
     batch_size = options.batch_size
-    if options.text:
+    if options.pair_text:
+        texts = zip(options.text, options.pair_text, strict=True)
+    elif options.text:
         texts = iter(options.text)
     elif options.file:
-        texts = read(Path(options.file).expanduser(), options.text_column)
+        texts = read(Path(options.file).expanduser(), options.text_column, options.pair_column)
     else:
         texts = (line.rstrip("\r\n") for line in _stdin())
         if sys.stdin.isatty():
             batch_size = 1  # whoever types wants an answer to each line
             print("Type a text and press Enter; Ctrl-D ends.", file=sys.stderr)
-    if not predict(options.workdir, texts, batch_size, options.format):
+    explaining = None
+    if options.explain or options.explain_class or options.explain_html:
+        explaining = Explaining(options.explain_class, options.explain_html)
+    if not predict(options.workdir, texts, batch_size, options.format, explaining):
         raise UserError(f"There are no texts in {options.file or 'standard input'}.")
 
 
-def predict(workdir: str, texts: Iterable[str], batch_size: int, form: str) -> int:
-    """Prints labels and probabilities of `texts`, batch by batch; how many there were."""
+def predict(
+    workdir: str,
+    texts: Iterable[Text],
+    batch_size: int,
+    form: str,
+    explaining: Explaining | None = None,
+) -> int:
+    """Prints what the run says of `texts`, batch by batch; how many there were."""
     from bigmodel_jax.apply import load_run
+    from bigmodel_jax.explanations import answers
+    from bigmodel_jax.explanations.page import ExplanationPage
 
-    count = 0
-    with load_run(workdir) as run:
+    count = incomplete = 0
+    with contextlib.ExitStack() as stack:
+        run = stack.enter_context(load_run(workdir))
         reader = run.config["data"]["reader"]["name"]
         if reader == "synthetic_reviews":
             print(f"NOTE: this run was trained on {reader}, not on real texts.", file=sys.stderr)
-        show = (_table if form == "table" else _jsonl)(run.label_names)
-        for batch in batches(texts, batch_size):
+        meaning = answers.Meaning(run.target, run.label_names)
+        shows = [(answers.jsonl if form == "jsonl" else answers.table)(meaning)]
+        if explaining:
+            _check_label(explaining.label, meaning)
+            if form != "jsonl":
+                shows = [answers.explained(meaning)]
+            if explaining.page:
+                page = ExplanationPage(Path(explaining.page).expanduser(), meaning, workdir)
+                shows.append(stack.enter_context(page).add)
+        for batch in batches(_fitting(texts, run.pairs), batch_size):
             rows = batch_size if count else 0  # a lone batch need not be padded
-            probabilities = run.predict(batch, rows)
-            show(batch, probabilities, [run.is_empty(content) for content in batch])
+            found = [
+                answers.Answer(text, values, run.is_empty(text))
+                for text, values in zip(batch, run.predict(batch, rows), strict=True)
+            ]
+            if explaining:
+                found = [_explain(run, answer, meaning, explaining.label) for answer in found]
+                incomplete += sum(not x.explanation.attribution.complete for x in found)
+            for show in shows:
+                show(found)
             count += len(batch)
+    if incomplete:
+        print(
+            f"NOTE: in {incomplete} of {count} explanations the attributions do not add up within 1%.",
+            file=sys.stderr,
+        )
+    if explaining and explaining.page:
+        print(f"Explanations are in {explaining.page}.", file=sys.stderr)
     return count
 
 
-def read(path: Path, text_column: str = "text") -> Iterator[str]:
-    """The texts of a file, one after another; labels, if there are any, are not looked at.
+def _explain(run, answer, meaning, label):
+    """The answer with the explanation of a label, or of the most probable one."""
+    best = 0 if meaning.target == "number" else int(answer.values.argmax())
+    index = best if label is None else meaning.label_names.index(label)
+    return answer._replace(explanation=run.explain(answer.text, index))
+
+
+def _check_label(label, meaning):
+    if label is not None and label not in meaning.label_names:
+        raise UserError(f"--explain_class={label}.{nearest(label, meaning.label_names)}")
+
+
+def _fitting(texts: Iterable[Text], pairs: bool) -> Iterator[Text]:
+    """The texts as the run reads them: one each, or pairs, which a tab may separate."""
+    for text in texts:
+        if pairs and isinstance(text, str):
+            first, tab, second = text.partition("\t")
+            if not tab:
+                raise UserError(
+                    "This run reads pairs of texts: give a --pair_text for each --text, or "
+                    "--file and --pair_column, or lines with a tab between the two."
+                )
+            yield first, second
+        elif not pairs and not isinstance(text, str):
+            raise UserError("This run reads single texts, not pairs: leave out --pair_text.")
+        else:
+            yield text
+
+
+def read(path: Path, text_column: str = "text", pair_column: str | None = None) -> Iterator[Text]:
+    """The texts of a file, one after another, or pairs; labels, if there are any, are not looked at.
 
     Raises:
         UserError: it is not there, not UTF-8, or has no such column; names the file and the line.
     """
     if not path.is_file():
         raise UserError(f"--file: there is no file {path}.")
-    with path.open("rb") as file:
-        lines = records.Lines(path, file)
-        if path.suffix.lower() in TABLES:
-            parse = records.PARSERS[path.suffix.lower()](lines, text_column, text_column)
-            yield from (content for _, content, _ in parse(lines))
-        else:
-            yield from (line.rstrip("\r\n") for line in lines)
+    if extension(path) in TABLES:
+        columns = {"text_column": text_column, "pair_column": pair_column}
+        for place, (text, *pair) in records.read(path, {k: v for k, v in columns.items() if v}):
+            if not all(isinstance(value, str) for value in (text, *pair)):
+                raise UserError(f"{place}: the text is a string, not {text!r:.40}.")
+            yield (text, pair[0]) if pair else text
+    else:
+        with open_plain(path) as file:
+            yield from (line.rstrip("\r\n") for line in Lines(path, file))
 
 
-def batches(texts: Iterable[str], size: int) -> Iterator[list[str]]:
+def batches(texts: Iterable[Text], size: int) -> Iterator[list[Text]]:
     """Lists of `size` texts, the last of what is left."""
     texts = iter(texts)
     while batch := list(itertools.islice(texts, size)):
@@ -101,53 +189,6 @@ def batches(texts: Iterable[str], size: int) -> Iterator[list[str]]:
 
 def _stdin() -> Iterable[str]:
     return io.TextIOWrapper(sys.stdin.buffer, "utf-8", errors="replace")
-
-
-Show = Callable[[Sequence[str], np.ndarray, Sequence[bool]], None]
-
-
-def _jsonl(label_names: Sequence[str]) -> Show:
-    """{"text", "label", "probabilities": {name: p}} a line; "empty": true where there is no word."""
-
-    def show(texts, probabilities, empty):
-        for content, row, nothing in zip(texts, probabilities, empty, strict=True):
-            line: dict[str, Any] = {"text": content, "label": label_names[int(row.argmax())]}
-            line["probabilities"] = dict(zip(label_names, map(float, row), strict=True))
-            if nothing:
-                line["empty"] = True
-            sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
-        sys.stdout.flush()
-
-    return show
-
-
-def _table(label_names: Sequence[str]) -> Show:
-    """A table in pieces, one a batch, of columns that have the same width in all."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console()
-    every = len(label_names) <= SHOWN_CLASSES
-    names = label_names if every else ("probability",)
-    first = True
-
-    def show(texts, probabilities, empty):
-        nonlocal first
-        table = Table(box=None, expand=True, show_header=first)
-        first = False
-        table.add_column("label", width=max(5, *map(len, label_names)), no_wrap=True)
-        for name in names:
-            table.add_column(name, width=max(6, len(name)), justify="right", no_wrap=True)
-        table.add_column("text", ratio=1, no_wrap=True, overflow="ellipsis")
-        for content, row, nothing in zip(texts, probabilities, empty, strict=True):
-            best = int(row.argmax())
-            shown = [f"{p:.4f}" for p in (row if every else [row[best]])]
-            words = f"{content!r} (no words: the answer to nothing)" if nothing else content
-            table.add_row(Text(label_names[best]), *shown, Text(" ".join(words.split())))
-        console.print(table)
-
-    return show
 
 
 if __name__ == "__main__":

@@ -1,16 +1,23 @@
 """The directory of a run: claimed by one process group, and by one config.
 
-config.json  environment.json  metrics.jsonl  checkpoints/  assets/  results/  tensorboard/
+config.json       the resolved config              metrics.jsonl  a row of numbers for each log
+environment.json  what it ran on                   checkpoints/   the newest, and the best
+about.json        data, sizes, when it began       assets/        tokenizer, label names
+results/NAME.json metrics, the worst mistakes      tensorboard/   event files
+results/NAME.npz  probabilities, labels, lengths   plots/  report.md  report.html
 """
 
 import fcntl
+import io
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from bigmodel_jax import checkpoint, config, environment
 from bigmodel_jax.errors import UserError
@@ -97,13 +104,34 @@ class RunDir:
     def read_result(self, name: str) -> dict | None:
         """What `write_result` wrote, if it did."""
         path = self.path / "results" / f"{name}.json"
-        return json.loads(path.read_text()) if path.is_file() else None
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
-    def write_result(self, name: str, result: Mapping) -> None:
-        """results/NAME.json."""
+    def write_result(
+        self, name: str, result: Mapping, arrays: Mapping[str, np.ndarray] | None = None
+    ) -> None:
+        """results/NAME.npz, if there are arrays, and then results/NAME.json."""
         if self._main:
-            (self.path / "results").mkdir(exist_ok=True)
-            replace(self.path / "results" / f"{name}.json", json.dumps(result, indent=2) + "\n")
+            folder = self.path / "results"
+            folder.mkdir(exist_ok=True)
+            if arrays:
+                file = io.BytesIO()
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+                replace(folder / f"{name}.npz", file.getvalue())
+            text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
+            # The rows of a matrix on a line each.
+            text = re.sub(r"\[\s+([-\d.,\s]+?)\s+\]", lambda m: f"[{' '.join(m[1].split())}]", text)
+            replace(folder / f"{name}.json", text)
+
+    def read_about(self) -> dict:
+        """What `write_about` wrote, if it did."""
+        path = self.path / "about.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    def write_about(self, about: Mapping) -> None:
+        """about.json."""
+        if self._main:
+            text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
+            replace(self.path / "about.json", text)
 
 
 def read_config(workdir: str | os.PathLike) -> dict:
@@ -133,8 +161,8 @@ def chosen_checkpoint(workdir: str | os.PathLike) -> Path:
     return folder / str(best) if best else newest
 
 
-def replace(path: Path, text: str) -> None:
+def replace(path: Path, content: str | bytes) -> None:
     """Writes a file by one rename, so that nobody ever reads half of it."""
     part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
+    part.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
     part.replace(path)

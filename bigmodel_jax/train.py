@@ -3,7 +3,7 @@
 config -> source, task, step           what to train (experiment.py)
        -> state                        this run's checkpoint, else fresh
        -> update, update, update, ...  each followed by log, evaluation, checkpoint when due
-       -> the evaluations kept for the end, with the best parameters (report.py)
+       -> the evaluations kept for the end, with the best parameters (summary.py)
 """
 
 import functools
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import jax
 
-from bigmodel_jax import experiment, optim, report, sharding, steps
+from bigmodel_jax import experiment, finite, optim, sharding, steps, summary
 from bigmodel_jax.checkpoint import Checkpointer
 from bigmodel_jax.config import build, complete
 from bigmodel_jax.data.prefetch import Prefetch
@@ -73,10 +73,10 @@ def train(
                 folder.path, first, run.total, plan.prefix, quiet=jax.process_index() != 0
             )
             with writer as run.writer:
-                report.describe(run, state, first)
+                summary.describe(run, state, first, substitute)
                 state = run.loop(state, first)
                 if run.stopped or int(state.step) == run.total:
-                    report.finish(run, state, substitute)
+                    summary.finish(run, state, substitute)
             return state
 
 
@@ -92,6 +92,8 @@ class Run:
         self.k = self.config["repeat"]
         self.total = self._steps(self.config["duration"], "config.duration")
         self.log_every = self._steps(self.config["log_every"], "config.log_every")
+        often = self.config["histograms"]
+        self.histograms = self._steps(often, "config.histograms") if often else self.total + 1
         if keeper.steps:
             self._steps(self.config["checkpoint"]["every"], "config.checkpoint.every")
         if self.actor and self.k > 1:
@@ -165,6 +167,8 @@ class Run:
                 logging = done % self.log_every == 0 or done == last
                 if logging:
                     self.log(done, batches.waited)
+                if done % self.histograms == 0:
+                    self.writer.histograms(done, state.params)
                 state, improved = self.evaluate(state, done)
                 preempted = self.preemption.requested(done // self.k)
                 ended = done == last or self.stopped or preempted
@@ -206,7 +210,7 @@ class Run:
         """Fetches the metrics of the steps since the last flush; stops at a non-finite one."""
         rows, self.rows = jax.device_get(self.rows), []
         for i, row in enumerate(rows):
-            report.check_finite(self, row, done - (len(rows) - 1 - i) * self.k)
+            finite.check_finite(self, row, done - (len(rows) - 1 - i) * self.k)
             self.pending.add({k: v for k, v in row.items() if not k.endswith("nonfinite")})
 
     def log(self, done: int, waited: float) -> None:
@@ -230,6 +234,7 @@ class Run:
         with self.pace.paused():
             for name in due:
                 results = self.evaluators[name].run(variables)
+                self.writer.show(done, name, getattr(self.evaluators[name], "details", {}))
                 metrics |= {f"{name}/{key}": value for key, value in results.items()}
         self.writer.write(done, metrics)
         main = {k: v for k, v in metrics.items() if k.count("/") == 1}
@@ -252,7 +257,7 @@ class Run:
     def save(self, state: TrainState, done: int) -> None:
         """Starts a checkpoint of a state that is finite."""
         self.flush(done)
-        report.check_state(self, state, done)
+        finite.check_state(self, state, done)
         host = {
             "scale": self.scale,
             "pending": self.pending.to_json(),

@@ -35,7 +35,8 @@ class Writer:
         cut(self._path, first_step)
         self._file = open(self._path, "a")  # noqa: SIM115 - closed on exit
         events = workdir / "tensorboard"
-        self._board = SummaryWriter(str(events), purge_step=first_step + 1 if first_step else None)
+        # TensorBoard forgets what an earlier process wrote of the steps that come again.
+        self._board = SummaryWriter(str(events), purge_step=first_step + 1 if first_step else 0)
         if sys.stdout.isatty():
             from rich import progress
 
@@ -82,12 +83,37 @@ class Writer:
             self._board.add_scalar(name, value, step)
         self._board.flush()
 
-    def write_once(self, step: int, metrics: Mapping[str, float]) -> None:
-        """`write`, unless a run that was killed right after it has left the same row."""
+    def write_once(self, step: int, metrics: Mapping[str, float]) -> bool:
+        """`write`, unless a run that was killed right after it has left the same row; whether."""
         names = {self._prefix + name for name in metrics}
         if self._quiet or any(names <= row.keys() for row in read(self._path)):
-            return
+            return False
         self.write(step, metrics)
+        return True
+
+    def show(self, step: int, name: str, details: Mapping[str, Any]) -> None:
+        """What an evaluator found besides numbers, in TensorBoard."""
+        if not self._quiet:
+            from bigmodel_jax.reports import board
+
+            board.evaluation(self._board, step, self._prefix + name, details)
+            self._board.flush()
+
+    def histograms(self, step: int, params: Any) -> None:
+        """The distribution of each parameter, in TensorBoard; called on every process."""
+        from bigmodel_jax.reports import board
+
+        found = board.distributions(params)
+        if not self._quiet:
+            board.histograms(self._board, step, self._prefix, found)
+            self._board.flush()
+
+    def text(self, step: int, name: str, text: str) -> None:
+        """A text to be read letter by letter, such as the config, in TensorBoard."""
+        if not self._quiet:
+            lines = "".join(f"    {line}\n" for line in text.splitlines())  # as code in Markdown
+            self._board.add_text(self._prefix + name, lines, step)
+            self._board.flush()
 
     def progress(self, step: int, metrics: Mapping[str, float]) -> None:
         """Loss, rate and time left: the bar on a terminal, a plain line in a file or on a pod."""
@@ -133,20 +159,22 @@ def cut(path: Path, last_step: int) -> None:
     """Removes the rows after a step, and a half-written last line, by one rename."""
     if not path.exists():
         return
-    kept = [line for line in path.read_text().splitlines() if (_step(line) or 0) <= last_step]
-    kept = [line for line in kept if _step(line) is not None]
+    lines = path.read_text().splitlines()
+    kept = [line for line in lines if (row := _row(line)) and row["step"] <= last_step]
     part = path.with_suffix(".part")
     part.write_text("".join(line + "\n" for line in kept))
     part.replace(path)
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The rows of a metrics.jsonl."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    """The rows of a metrics.jsonl, but for a last one that is half-written."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [row for line in lines if (row := _row(line))]
 
 
-def _step(line):
+def _row(line):
     try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError):
+        row = json.loads(line)
+    except ValueError:
         return None
+    return row if "step" in row else None

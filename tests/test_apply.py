@@ -17,8 +17,10 @@ from bigmodel_jax.apply import load_run
 from bigmodel_jax.config import build
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.evaluate import evaluate, record
+from bigmodel_jax.explanations import answers
 from bigmodel_jax.train import train
 from configs import imdb, own_text
+from tests.strains import toy_texts
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXTS = [
@@ -114,6 +116,122 @@ def test_a_text_without_words_gets_an_answer_and_a_mark(run, capsys):
     assert "no words" in capsys.readouterr().out
 
 
+def rows_of(capsys):
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_an_explanation_goes_with_every_row(run, capsys, tmp_path):
+    explaining = predict.Explaining(page=str(tmp_path / "e.html"))
+    long = " ".join(["loved", *["the"] * 99, "hated"])
+    predict.predict(str(run), ["I loved Zyx!", "", long], 2, "jsonl", explaining)
+    plain, empty, cut = rows_of(capsys)
+    assert [token for token, _ in plain["explanation"]][:2] == ["i", "loved"]
+    assert plain["explained"] == plain["label"]
+    for row in (plain, empty, cut):
+        total = sum(value for _, value in row["explanation"])
+        assert total == pytest.approx(row["completeness"]["sum"])
+        assert total == pytest.approx(row["completeness"]["difference"], abs=1e-3, rel=0.01)
+    assert empty["explanation"] == [] and "not_read" not in plain
+    assert len(cut["explanation"]) == 64 and cut["not_read"] == 101 - 64  # config.data.max_length
+    assert cut["explanation"][-1][0] == "hated"  # and config.data.keep
+    assert (tmp_path / "e.html").read_text().count("<section>") == 3
+
+
+def test_the_class_to_explain_has_a_name(run, capsys):
+    sums = []
+    for name in ("neg", "pos"):
+        predict.predict(str(run), [TEXTS[0]], 1, "jsonl", predict.Explaining(name))
+        sums.append(rows_of(capsys)[0]["completeness"]["difference"])
+    assert sums[0] == pytest.approx(-sums[1], abs=1e-4)
+    with pytest.raises(UserError, match="--explain_class=poss. Did you mean"):
+        predict.predict(str(run), [TEXTS[0]], 1, "jsonl", predict.Explaining("poss"))
+
+
+def test_explanations_are_the_same_on_another_number_of_devices(averaged):
+    """Eight devices share the points of the quadrature; the answer is that of the run."""
+    with load_run(averaged) as applied:
+        assert applied.mesh.devices.size == 8
+        found = applied.explain(TEXTS[2], 1).attribution
+        p = applied.predict([TEXTS[2]])[0]
+    assert found.complete
+    # The run computes in bfloat16, its explanation in float32.
+    assert found.at_text == pytest.approx(np.log(p[1] / p[0]), abs=0.05)
+
+
+@pytest.fixture(scope="module")
+def toys(tmp_path_factory, data_dir):
+    """Directories of runs on every kind of target."""
+    kinds = {
+        "labels": ("multilabel", dict(target="labels", longest=6), "multilabel"),
+        "number": ("regress", dict(target="number", max_length=12), "regression"),
+        "pairs": ("classify", dict(pairs=True), "classification"),
+    }
+    folder = tmp_path_factory.mktemp("toys")
+    for name, (task, data, evaluator) in kinds.items():
+        config = dict(
+            data=toy_texts.data(**data),
+            model=dict(name="bag", width=16, n=1, buckets=64, pooling="sum"),
+            task=dict(name=task),
+            optimizer=dict(name="adam", lr=3e-2),
+            evals=dict(val=dict(name=evaluator, split="val", every="end")),
+            duration="15 epochs",
+        )
+        train(config, str(folder / name), data_dir=data_dir)
+    return folder
+
+
+def test_of_several_labels_those_that_hold_are_printed(toys, capsys):
+    texts = ["elm fir birch", "ash"]
+    predict.predict(str(toys / "labels"), texts, 8, "jsonl", predict.Explaining("fir"))
+    for row in rows_of(capsys):
+        likely = {name for name, p in row["probabilities"].items() if p > 0.5}
+        assert set(row["labels"]) == likely and row["explained"] == "fir"
+        assert max(row["explanation"], key=lambda item: item[1])[0] in ("fir", "ash")
+    predict.predict(str(toys / "labels"), texts, 8, "table")
+    assert "labels" in (out := capsys.readouterr().out) and "fir" in out.splitlines()[1]
+
+
+def test_a_number_is_printed_and_explained_in_its_own_unit(toys, capsys):
+    """It is a sum of a worth of each word that occurs, see toy_texts."""
+    text = "elm fir birch elm ash ash"
+    expected = toy_texts.Reader(target="number")._worth(text.split())
+    predict.predict(str(toys / "number"), [text], 8, "jsonl", predict.Explaining())
+    row = rows_of(capsys)[0]
+    assert row["value"] == pytest.approx(expected, rel=0.1) and "label" not in row
+    with load_run(toys / "number") as applied:
+        parts = applied.explain(text).attribution
+    assert parts.at_text == pytest.approx(row["value"], rel=1e-5)
+    worth = dict(reversed(row["explanation"]))  # the first "elm" counts
+    assert worth["ash"] < worth["birch"] < worth["elm"] < worth["fir"]
+    predict.predict(str(toys / "number"), [text], 8, "table")
+    assert "value" in (out := capsys.readouterr().out) and f"{row['value']:.4g}" in out
+    predict.predict(str(toys / "number"), [text], 8, "table", predict.Explaining())
+    assert f"value {row['value']:.4g}" in capsys.readouterr().out
+
+
+def test_pairs_come_together_or_with_a_tab_between(toys, capsys):
+    pair = ("elm fir", "elm ash")
+    run = str(toys / "pairs")
+    predict.predict(run, [pair, "\t".join(pair)], 8, "jsonl", predict.Explaining())
+    first, second = rows_of(capsys)
+    assert first == second
+    assert (first["text"], first["pair"]) == pair
+    tokens = [token for token, _ in first["explanation"]]
+    assert tokens == ["elm", "fir", "<separator>", "elm", "ash"]
+    with pytest.raises(UserError, match="reads pairs of texts: give a --pair_text"):
+        predict.predict(run, ["elm fir"], 8, "table")
+    long = ("elm " * 20, "ash " * 30)
+    predict.predict(run, [long], 8, "table", predict.Explaining())
+    out = " ".join(capsys.readouterr().out.split())
+    assert "elm elm elm [... 17 tokens not read ...] <separator> ash ash ash" in out
+    assert "[... 26 tokens not read ...]" in out
+
+
+def test_a_pair_for_a_run_on_single_texts_is_refused(run):
+    with pytest.raises(UserError, match="reads single texts, not pairs"):
+        predict.predict(str(run), [("a", "b")], 8, "table")
+
+
 def test_rows_appear_as_batches_finish(run, capsys):
     printed = []
 
@@ -195,6 +313,8 @@ def test_a_file_is_read_as_its_extension_says(tmp_path):
     assert list(predict.read(table, "review")) == ['of "two"\nlines', ""]
     (tmp_path / "a.jsonl").write_text('{"text": "one"}\n{"text": "two", "id": 3}\n')
     assert list(predict.read(tmp_path / "a.jsonl")) == ["one", "two"]
+    pairs = write_csv(tmp_path / "b.csv", [("one", "two"), ("", "")], ("a", "b"))
+    assert list(predict.read(pairs, "a", "b")) == [("one", "two"), ("", "")]
     (tmp_path / "a.txt").write_text("one\ttwo\n\nthree")
     assert list(predict.read(tmp_path / "a.txt")) == ["one\ttwo", "", "three"]
 
@@ -211,7 +331,7 @@ def test_what_cannot_be_read_is_named_with_its_line(tmp_path):
 
 def test_a_table_of_many_classes_shows_the_chosen_one(capsys):
     names = [f"class{c}" for c in range(9)]
-    predict._table(names)(["a text"], np.eye(9)[[4]], [False])
+    answers.table(answers.Meaning("class", names))([answers.Answer("a text", np.eye(9)[4], False)])
     out = capsys.readouterr().out
     assert "probability" in out and "class4" in out and "class5" not in out
 

@@ -1,12 +1,20 @@
 """metrics.jsonl and TensorBoard events, read back."""
 
+import io
 import json
 import struct
 
+import numpy as np
 import pytest
+from PIL import Image
 from tensorboardX.proto.event_pb2 import Event
 
+from bigmodel_jax.reports import mistakes
+from bigmodel_jax.reports.plots import evaluations
+from bigmodel_jax.train import train
 from bigmodel_jax.writers import Writer, clock, cut, read
+from tests import made_run
+from tests.laws.harness import CONFIGS
 
 
 def events(folder):
@@ -34,6 +42,106 @@ def test_rows_go_to_the_file_and_to_tensorboard(tmp_path):
         (5, "synthetic_reviews/train/loss", 0.25),
         (10, "synthetic_reviews/val/accuracy", 0.5),
         (10, "synthetic_reviews/val/loss", 1.0),
+    ]
+
+
+def shown(folder):
+    """{tag: {step: the summaries}} of everything that TensorBoard shows of a folder.
+
+    Where a process starts anew at a step, TensorBoard forgets what was there of it and of later ones.
+    """
+    found = []
+    for path in sorted(folder.glob("events.*"), key=lambda path: path.stat().st_mtime_ns):
+        data, at = path.read_bytes(), 0
+        while at < len(data):
+            (length,) = struct.unpack_from("<Q", data, at)
+            event = Event.FromString(data[at + 12 : at + 12 + length])
+            if event.HasField("session_log"):
+                found = [(step, value) for step, value in found if step < event.step]
+            found += [(event.step, value) for value in event.summary.value]
+            at += length + 16
+    tags = {value.tag: {} for _, value in found}
+    for step, value in found:
+        tags[value.tag].setdefault(step, []).append(value)
+    return tags
+
+
+def test_an_evaluation_shows_its_confusion_matrix_curves_and_mistakes(tmp_path):
+    rest, arrays = mistakes.kept(made_run.Evaluated(made_run.details("binary")))
+    counts = evaluations.confusion_of(rest["label_names"], rest, arrays)
+    with Writer(tmp_path, 0, 10, prefix="made/") as writer:
+        writer.show(5, "test", {**rest, **arrays, "confusion_matrix": counts.tolist()})
+    found = shown(tmp_path / "tensorboard")
+    assert set(found) == {
+        "made/test/confusion_matrix", "made/test/precision_recall/pos", "made/test/mistakes/text_summary",
+    }  # fmt: skip
+    (image,) = found["made/test/confusion_matrix"][5]
+    picture = Image.open(io.BytesIO(image.image.encoded_image_string))
+    assert picture.size == (image.image.width, image.image.height) and min(picture.size) > 200
+    (text,) = found["made/test/mistakes/text_summary"][5]
+    assert rest["mistakes"][0]["text"][:20] in text.tensor.string_val[0].decode()
+    (curve,) = found["made/test/precision_recall/pos"][5]
+    positives = np.array(curve.tensor.float_val).reshape(6, -1)[0]  # true ones, by threshold
+    right = (arrays["labels"] == 1) & (arrays["probabilities"][:, 1] >= 63 / 126)
+    assert positives[0] == (arrays["labels"] == 1).sum() and positives[63] == right.sum()
+
+
+@pytest.mark.parametrize("kind", ["six", "labels", "number", "300"])
+def test_every_kind_of_evaluation_can_be_shown(kind, tmp_path):
+    with Writer(tmp_path, 0, 10) as writer:
+        writer.show(5, "val", made_run.details(kind))
+        writer.show(5, "other", {})
+    count = {"six": 6, "labels": 3}.get(kind, 0)
+    assert len(shown(tmp_path / "tensorboard")) == count
+
+
+def test_histograms_count_every_parameter(tmp_path):
+    values = np.random.default_rng(0).normal(size=(50, 30)).astype(np.float32)
+    params = {"embed": {"table": values}, "bias": np.zeros(7, np.float32)}
+    with Writer(tmp_path, 0, 10) as writer:
+        writer.histograms(3, params)
+    found = shown(tmp_path / "tensorboard")
+    assert set(found) == {"params/embed/table", "params/bias"}
+    (summary,) = found["params/embed/table"][3]
+    histo = summary.histo
+    expected, edges = np.histogram(values, bins=len(histo.bucket))
+    np.testing.assert_allclose(histo.bucket_limit, edges[1:], rtol=1e-5)
+    assert np.abs(np.array(histo.bucket) - expected).sum() <= 2  # rounding at an edge
+    assert histo.num == values.size and histo.min == values.min() and histo.max == values.max()
+    assert histo.sum_squares == pytest.approx(np.square(values).sum(), rel=1e-5)
+    assert found["params/bias"][3][0].histo.num == 7
+
+
+def test_a_stopped_and_resumed_run_shows_everything_once(tmp_path, data_dir):
+    config = {**CONFIGS["imdb-lstm"](), "histograms": "10 steps", "log_every": "10 steps"}
+    config["checkpoint"] = {"every": "10 steps", "keep": 1}
+    train({**config, "duration": "20 steps"}, tmp_path, data_dir=data_dir)
+    first = shown(tmp_path / "tensorboard")
+    train({**config, "duration": "20 steps"}, tmp_path, data_dir=data_dir)  # it is finished
+    assert shown(tmp_path / "tensorboard") == first
+    train(
+        {**config, "duration": "40 steps"}, tmp_path, data_dir=data_dir, allow_changed_config=True
+    )
+    found = shown(tmp_path / "tensorboard")
+    names = {tag.removeprefix("synthetic_reviews/") for tag in found}
+    assert {"config/text_summary", "test/mistakes/text_summary", "val/confusion_matrix"} < names
+    for tag, steps in found.items():
+        assert all(len(values) == 1 for values in steps.values()), tag
+    assert list(found["synthetic_reviews/params/head/bias"]) == [10, 20, 30, 40]
+    assert (
+        "lstm" in found["synthetic_reviews/config/text_summary"][0][0].tensor.string_val[0].decode()
+    )
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(tmp_path):
+    for _ in range(2):
+        with Writer(tmp_path, 0, 10) as writer:
+            writer.text(0, "config", "a: 1")
+            writer.write(5, {"loss": 1.0})
+    found = shown(tmp_path / "tensorboard")
+    assert [len(found[tag][step]) for tag, step in (("config/text_summary", 0), ("loss", 5))] == [
+        1,
+        1,
     ]
 
 

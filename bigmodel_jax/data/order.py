@@ -35,6 +35,7 @@ def plan_epoch(
     shuffle: bool = True,
     group: int = 1,
     window: int = 64,
+    labels: np.ndarray | None = None,
 ) -> Plan:
     """Permutes, sorts by length within windows, cuts into batches, permutes groups of batches.
 
@@ -44,6 +45,7 @@ def plan_epoch(
         shuffle: without it the order is by length alone, the same in every epoch.
         group: batches that follow one another and share a padded length (k steps a dispatch).
         window: batches a window. Larger windows pad less and mix lengths less within a batch.
+        labels: the class of each example, if all classes shall come equally often; see `balanced`.
     """
     examples = len(lengths)
     count = batches_per_epoch(examples, batch_size, group)
@@ -52,7 +54,8 @@ def plan_epoch(
             f"{examples} examples are too few for {count} batches a dispatch (config.repeat)."
         )
     rng = np.random.default_rng((seed, epoch))
-    order = rng.permutation(examples) if shuffle else np.arange(examples)
+    order = np.arange(examples) if labels is None else balanced(labels, seed, epoch)
+    order = rng.permutation(order) if shuffle else order
 
     # Row r of batch b holds the example number bounds[b] + r of the order.
     bounds = np.arange(count + 1) * examples // count
@@ -74,3 +77,19 @@ def plan_epoch(
         shuffled = (shuffled[:, None] * group + np.arange(group)).reshape(-1)
         indices, padded = indices[shuffled], padded[shuffled]
     return Plan(indices, padded)
+
+
+def balanced(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """As many draws as there are examples, in which all classes that occur come equally often.
+
+    The classes take turns, from epoch to epoch too; a class deals its examples round and round in an
+    order of its own. So within an epoch, and within any number of epochs from the first, the counts
+    of two classes, and those of two examples of a class, differ by at most one.
+    """
+    rng = np.random.default_rng(seed)
+    by_class = rng.permutation(len(labels))
+    by_class = by_class[np.argsort(labels[by_class], kind="stable")]
+    _, sizes = np.unique(labels, return_counts=True)
+    turn = np.arange(epoch * len(labels), (epoch + 1) * len(labels))
+    group, draw = turn % len(sizes), turn // len(sizes)
+    return by_class[(np.cumsum(sizes) - sizes)[group] + draw % sizes[group]]

@@ -24,7 +24,9 @@ class Resolved(NamedTuple):
 
 
 # Of the user's own files, named beside the other options of config.data.
-OWN_FILES = ("path", "text_column", "label_column")
+OWN_FILES = (
+    "path", "text_column", "label_column", "pair_column", "target", "label_separator",
+)  # fmt: skip
 
 
 def resolve_data(

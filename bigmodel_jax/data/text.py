@@ -5,26 +5,27 @@ part decides the vocabulary. The tokenizer and the label names go to the run's a
 from anywhere becomes a batch the same way (`encode`).
 """
 
-import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import flax.struct
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from bigmodel_jax import config
 from bigmodel_jax.data import splits as splitting
-from bigmodel_jax.data import tokenized
+from bigmodel_jax.data import word_vectors as vectors
+from bigmodel_jax.data.corpus import examples, find_split, open_split, texts_of
+from bigmodel_jax.data.encoding import save_labels
+from bigmodel_jax.data.labels import check_labels
 from bigmodel_jax.data.order import Plan, batches_per_epoch, plan_epoch
-from bigmodel_jax.errors import UserError, nearest
+from bigmodel_jax.data.rows import Rows, assemble, check_buckets, cut, host_batch
+from bigmodel_jax.errors import UserError
 
 
 class Source:
     """Batches of {"tokens", "mask", "label", "valid"}.
+
+    The label is, by the reader's target, int32 [rows] for a class; float32 [rows, classes], 0 or 1,
+    for any number of labels; or float32 [rows] for a number.
 
     Args:
         reader: spec of a reader; resolved from the config's candidates.
@@ -32,7 +33,8 @@ class Source:
             dict(train="train[:90%]", val="train[90%:]", test="test"); see data/splits.py.
         tokenizer: spec of a tokenizer.
         max_length: longer texts are cut.
-        keep: which part of a long text stays: "head", "tail" or "both" (half of each).
+        keep: which part of a long text stays: "head", "tail" or "both" (half of each). Of a pair of
+            texts both keep their heads, and the longer one is cut first.
         buckets: padded lengths, rising; by default powers of two up to max_length.
         batch_size: examples a step, over all processes.
         fingerprint: of the reader's data. A run writes it down, and opens no other data later.
@@ -41,6 +43,11 @@ class Source:
         group: steps a dispatch (config.repeat).
         resident: keep the token array on the device and gather batches there: `batch` then returns
             Rows, which `assemble` turns into the same batch, bit for bit, inside the jitted step.
+        balance: while training, draw all classes equally often; see order.balanced. (A task may
+            weigh them instead: class_weights="balanced".)
+        transforms: specs of what is done to the tokens of each text while training, in this order,
+            after it is cut; see data/transforms.
+        word_vectors: a file from which embeddings start; see data/word_vectors.py.
         data_dir: where prepared data and the cache lie.
         process: (index, count) of this process among those that share a batch.
     """
@@ -56,6 +63,9 @@ class Source:
         keep: str = "tail",
         buckets: Sequence[int] = (),
         resident: bool = False,
+        balance: bool = False,
+        transforms: Sequence[Mapping] = (),
+        word_vectors: str | None = None,
         fingerprint: str = "",
         split: str = "train",
         training: bool = True,
@@ -82,66 +92,90 @@ class Source:
                 f"{self.fingerprint[:12]}... instead of {fingerprint[:12]}.... Has a file changed, "
                 "or is --data_dir another one?"
             )
-        self._splits, self._sizes = splits, opened.splits
+        self._word_vectors = word_vectors
+        self._splits, self._split, self._reader = splits, split, opened
         self.label_names = tuple(opened.label_names)
-        self.tokenizer, self._data = _open(opened, splits, split, tokenizer, data_dir)
+        self.target: str = getattr(opened, "target", "class")
+        self.tokenizer, self._data = open_split(
+            opened, splits, split, tokenizer, data_dir, max_length, keep
+        )
         self.labels = self._data.labels
         self.resident = resident and training
         if self.resident and len(self._data.tokens) >= 2**31:
             raise UserError("config.data.resident: there are 2^31 tokens or more; leave it out.")
-        self._starts, self._ends = self._data.offsets[:-1], self._data.offsets[1:]
-        self._lengths = np.minimum(self._ends - self._starts, max_length)
-        self.examples = len(self._lengths)
+        if resident and transforms:
+            raise UserError(
+                "config.data.transforms change texts on the host, where data that are resident on "
+                "the device do not pass: leave out one of the two."
+            )
+        if balance and self.target != "class":
+            raise UserError(
+                f"config.data.balance draws classes, but the target is {self.target!r}: leave it out."
+            )
+        self._transforms = [
+            config.build("data.transforms", spec, tokenizer=self.tokenizer)
+            for spec in (transforms if training else ())
+        ]
+        self.balance = balance and training
+        self._cut = cut(self._data.offsets, max_length, keep, getattr(opened, "pairs", False))
+        self.lengths = self._cut.kept
+        self.examples = len(self.lengths)
         self.steps_per_epoch = batches_per_epoch(self.examples, batch_size, group)
         self.info = {
             "vocabulary_size": self.tokenizer.vocabulary_size,
             "num_classes": len(self.label_names),
         }
-        classes = np.unique(self.labels)
-        if training and len(classes) < 2:
-            raise UserError(
-                f"The training part {splits.get(split, split)!r} of {self.reader_name} holds only "
-                f"the class {self.label_names[classes[0]]!r}: there is nothing to tell apart."
-            )
+        if training:
+            part = f"The training part {splits.get(split, split)!r} of {opened.name}"
+            notes = check_labels(self.labels, self.target, self.label_names, part)
+            if process[0] == 0:
+                print("".join(f"NOTE: {note}\n" for note in notes), end="", flush=True)
         self._plans: dict[int, Plan] = {}
 
     def check_split(self, split: str) -> None:
         """Raises a UserError for an unknown or empty split: evaluators open theirs late."""
-        splitting.parse(find_split(self._splits, split), self._sizes)
+        splitting.parse(find_split(self._splits, split), self._reader.splits)
+
+    def texts(self, indices: Sequence[int] | np.ndarray) -> list[str]:
+        """The texts of examples of this split, as they were read; pairs with " ||| " between."""
+        expression = find_split(self._splits, self._split)
+        chosen = examples(self._reader, expression, np.asarray(indices, np.int64))
+        return [" ||| ".join(texts_of(example)) for example in chosen]
 
     def peek(self) -> dict[str, np.ndarray]:
         """A batch of this process's share, for shapes."""
         return host_batch(self._data.tokens, self._share(0))
 
-    def batch(self, step: int) -> "dict[str, np.ndarray] | Rows":
+    def batch(self, step: int) -> dict[str, np.ndarray] | Rows:
         """The rows of this process in the batch of a step; a pure function of (seed, step)."""
         rows = self._share(step)
-        return rows if self.resident else host_batch(self._data.tokens, rows)
+        if self.resident:
+            return rows
+        batch = host_batch(self._data.tokens, rows)
+        return self._transformed(batch, rows.kept, step)
 
     def store(self) -> np.ndarray:
         """What a resident source keeps on the device: all tokens, [tokens]."""
         return self._data.tokens
 
-    @staticmethod
-    def assemble(store: jax.Array, rows: "Rows") -> dict[str, jax.Array]:
-        """The batch of `rows` on the device, bit for bit that of `host_batch`."""
-        start, head, end, kept = (x[:, None] for x in (rows.start, rows.head, rows.end, rows.kept))
-        position = jnp.arange(rows.length)
-        mask = position < kept
-        index = jnp.where(position < head, start + position, end - kept + position)
-        tokens = jnp.where(mask, store[jnp.where(mask, index, 0)], 0)
-        return {"tokens": tokens, "mask": mask, "label": rows.label, "valid": rows.valid}
+    assemble = staticmethod(assemble)
 
     def rows(self, step: int) -> np.ndarray:
         """Which examples the batch of a step holds over all processes, [batch_size]; -1 pads."""
         return self._planned(step)[0]
 
+    def start_from(self, variables: Mapping) -> Mapping:
+        """`variables` of a fresh run, with the embeddings that config.data.word_vectors has."""
+        if self._word_vectors is None:
+            return variables
+        words = self.tokenizer.tokens(range(self.tokenizer.vocabulary_size))
+        return vectors.start_from(self._word_vectors, words, variables)
+
     def save_assets(self, folder: Path) -> None:
         """Writes what `encode` and a reader of predictions need: the tokenizer, the label names."""
         folder.mkdir(parents=True, exist_ok=True)
         self.tokenizer.save(folder)
-        labels = json.dumps(self.label_names, ensure_ascii=False) + "\n"
-        (folder / "labels.json").write_text(labels, encoding="utf-8")
+        save_labels(folder, self.label_names, self.target)
 
     def _planned(self, step):
         epoch, position = divmod(step, self.steps_per_epoch)
@@ -150,145 +184,43 @@ class Source:
             while len(self._plans) > 1:
                 self._plans.pop(min(self._plans), None)
             self._plans[epoch] = plan_epoch(
-                self._lengths,
+                self.lengths,
                 self.batch_size,
                 buckets=self.buckets,
                 seed=self.seed,
                 epoch=epoch,
                 shuffle=self.training,
                 group=self.group,
+                labels=self.labels if self.balance else None,
             )
         plan = self._plans[epoch]
         return plan.indices[position], int(plan.lengths[position])
 
-    def _share(self, step) -> "Rows":
+    def _share(self, step) -> Rows:
         """This process's part of the batch of a step."""
         rows, length = self._planned(step)
         index, count = self.process
         rows = np.split(rows, count)[index]
         valid = rows >= 0
-        kept = np.where(valid, self._lengths[rows], 0)
-        return Rows(
-            start=np.where(valid, self._starts[rows], 0),
-            head=_head(self.keep, kept),
-            end=self._ends[rows],
-            kept=kept,
-            label=np.where(valid, self.labels[rows], 0).astype(np.int32),
-            valid=valid,
-            length=length,
-        )
+        start, head, second, kept = (np.where(valid, x[rows], 0) for x in self._cut)
+        label = np.asarray(self.labels[rows], np.int32 if self.target == "class" else np.float32)
+        label[~valid] = 0
+        return Rows(start, head, second, kept, label, valid, length)
 
-
-@flax.struct.dataclass
-class Rows:
-    """Where in the flat token array the rows of a batch lie; all fields [rows].
-
-    Attributes:
-        start, end: of the text.
-        head: how many tokens are taken from its start; the others are its last.
-        kept: how many tokens are taken in all.
-        label, valid: as in the batch.
-        length: of the padded rows; a constant of the compiled program.
-    """
-
-    start: Any
-    head: Any
-    end: Any
-    kept: Any
-    label: Any
-    valid: Any
-    length: int = flax.struct.field(pytree_node=False)
-
-
-def host_batch(flat: np.ndarray, rows: Rows) -> dict[str, np.ndarray]:
-    """The batch of `rows` of a flat token array, padded with 0; row by row, which copies fastest."""
-    tokens = np.zeros((len(rows.kept), rows.length), np.int32)
-    places = zip(tokens, rows.start, rows.head, rows.end, rows.kept, strict=True)
-    for row, start, head, end, kept in places:
-        row[:head] = flat[start : start + head]
-        row[head:kept] = flat[end - (kept - head) : end]
-    mask = np.arange(rows.length) < np.asarray(rows.kept)[:, None]
-    return {"tokens": tokens, "mask": mask, "label": rows.label, "valid": rows.valid}
-
-
-def _head(keep, kept):
-    return {"head": kept, "tail": 0 * kept, "both": kept // 2}[keep]
-
-
-def encode(texts: Sequence[str], tokenizer, spec: Mapping) -> dict[str, np.ndarray]:
-    """A batch of texts from anywhere, prepared as `spec` (config.data) prepares its own; label 0."""
-    ids = [np.asarray(tokenizer.encode(text), np.int32) for text in texts]
-    counts = np.array([min(len(x), spec["max_length"]) for x in ids], np.int64)
-    ends = np.cumsum([len(x) for x in ids], dtype=np.int64)
-    starts = ends - [len(x) for x in ids]
-    buckets = check_buckets(spec.get("buckets", ()), spec["max_length"])
-    length = buckets[int(np.searchsorted(buckets, counts.max()))]
-    head = _head(spec.get("keep", "tail"), counts)
-    nothing = np.zeros(len(texts), np.int32)
-    rows = Rows(starts, head, ends, counts, nothing, np.ones(len(texts), bool), length)
-    return host_batch(np.concatenate(ids), rows)
-
-
-def check_buckets(buckets: Sequence[int], max_length: int) -> tuple[int, ...]:
-    """The padded lengths, the last of which holds a text of max_length."""
-    if not buckets:
-        buckets = [2**n for n in range(5, 31) if 2**n < max_length]
-    buckets = tuple(b for b in buckets if b < max_length) + (max_length,)
-    if max_length < 1 or any(b <= a for a, b in zip(buckets, buckets[1:], strict=False)):
-        raise UserError(f"config.data.buckets must rise from 1 or more, but are {buckets}.")
-    return buckets
-
-
-def _open(reader, splits, split, spec, data_dir):
-    """(tokenizer, tokenised arrays) of a split, from the cache or made now."""
-    kept = {"reader": reader.fingerprint(), "tokenizer": config.plain(spec)}
-    tokenizer = config.build("data.tokenizers", spec)
-    train = splits["train"]
-    name = tokenized.fingerprint(**kept, train=train, split="vocabulary")
-    vocabulary = tokenized.folder(data_dir, name)
-    if (vocabulary / "tokenizer.json").is_file():
-        tokenizer.load(vocabulary)
-    else:
-        print(f"Training the tokenizer on {reader.name} {train}.", flush=True)
-        tokenizer.train(x["text"] for x in _examples(reader, train))
-        vocabulary.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(suffix=".unfinished", dir=vocabulary))
-        tokenizer.save(part)
-        (part / "tokenizer.json").replace(vocabulary / "tokenizer.json")
-        part.rmdir()
-    expression = find_split(splits, split)
-    origin = {**kept, "train": train, "split": expression}
-    path = tokenized.folder(data_dir, tokenized.fingerprint(**origin))
-    found = tokenized.load(path)
-    if found is None:
-        print(f"Tokenising {reader.name} {expression} into {path}.", flush=True)
-        examples = _examples(reader, expression)
-        found = tokenized.write(path, examples, tokenizer, origin, f"{reader.name} {expression}")
-    return tokenizer, found
-
-
-def _examples(reader, expression):
-    name, indices = splitting.parse(expression, reader.splits)
-    return reader.examples(name, indices)
-
-
-def load_assets(folder: Path, spec: Mapping) -> tuple[Any, tuple[str, ...]]:
-    """(tokenizer, label names) of a run."""
-    tokenizer = config.build("data.tokenizers", spec["tokenizer"])
-    tokenizer.load(folder)
-    return tokenizer, tuple(json.loads((folder / "labels.json").read_text(encoding="utf-8")))
-
-
-def find_split(splits: Mapping[str, str], name: str) -> str:
-    """The slice that a split's name stands for, or the slice itself ("test[:100]").
-
-    A slice is one of the data set's own splits; of one that the config itself cut, it is an error.
-    """
-    own, bracket, _ = name.partition("[")
-    if bracket and splits.get(own, own).partition("[")[0] != own:
-        raise UserError(
-            f"{name!r}: {own!r} is cut from {splits[own]!r} here; name a slice of that."
-        )
-    if name in splits or "[" in name:
-        return splits.get(name, name)
-    raise UserError(f"The config has no split {name!r}.{nearest(name, splits)}")
+    def _transformed(self, batch, kept, step):
+        """The batch with the transforms applied; the padded length stays."""
+        if not self._transforms:
+            return batch
+        first = self.process[0] * len(kept)  # of this process's rows in the whole batch
+        tokens, mask = batch["tokens"], batch["mask"]
+        for row, count in enumerate(kept):
+            if count:
+                # (seed, epoch) alone would start the same generator as (seed, epoch, 0, 0).
+                rng = np.random.default_rng((self.seed, step, first + row, 1))
+                changed = tokens[row, :count]
+                for transform in self._transforms:
+                    changed = transform(changed, rng)
+                tokens[row, : len(changed)] = changed
+                tokens[row, len(changed) :] = 0
+                mask[row, len(changed) :] = False
+        return batch

@@ -1,8 +1,8 @@
 """Tokenised once: texts become flat arrays of ids on the disk, under a fingerprint of their origin.
 
 <cache>/<fingerprint>/tokens.npy    int32, all texts one after another
-                      offsets.npy   int64 [examples + 1]
-                      labels.npy    int32 [examples]
+                      offsets.npy   int64 [examples + 1]; of pairs [2 * examples + 1]
+                      labels.npy    int32 [examples]; float32, or uint8 [examples, classes] (0 or 1)
                       meta.json     what it was made from, and the hash of the arrays
 """
 
@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +20,8 @@ import numpy as np
 
 from bigmodel_jax.errors import UserError
 
-VERSION = 1  # raise it when cleaning or tokenising changes what they return
+VERSION = 2  # raise it when cleaning or tokenising changes what they return
+CHUNK = 4 << 20  # characters that are tokenised at once
 
 
 class Tokenized(NamedTuple):
@@ -55,9 +56,16 @@ def load(path: Path) -> Tokenized | None:
 
 
 def write(
-    path: Path, examples: Iterable[Mapping], tokenizer, origin: Mapping, where: str
+    path: Path,
+    examples: Iterable[Mapping],
+    tokenizer,
+    origin: Mapping,
+    where: str,
+    label_dtype=np.int32,
 ) -> Tokenized:
-    """Encodes `{"text", "label"}` examples one by one and stores them; appears by one rename.
+    """Encodes `{"text", "label"}` examples and stores them; appears by one rename.
+
+    With a "pair" an example is two texts, of which the second begins with the separator.
 
     Raises:
         UserError: no examples, or a text without a single token in all of them; `where` names them.
@@ -67,20 +75,21 @@ def write(
     try:
         lengths, labels = [], []
         with open(part / "flat.bin", "wb") as flat:
-            for example in examples:
-                ids = np.asarray(tokenizer.encode(example["text"]), np.int32)
-                flat.write(ids.tobytes())
-                lengths.append(len(ids))
-                labels.append(example["label"])
-        if not sum(lengths):
-            raise UserError(f"{where} holds no text to learn from: {len(lengths)} empty examples.")
+            for chunk in _chunks(examples):
+                texts = [(x["text"], x["pair"]) if "pair" in x else (x["text"],) for x in chunk]
+                for ids in encode(tokenizer, texts):
+                    flat.write(ids.tobytes())
+                    lengths.append(len(ids))
+                labels += [x["label"] for x in chunk]
+        if sum(lengths) == len(lengths) - len(labels):  # nothing, or nothing but separators
+            raise UserError(f"{where} holds no text to learn from: {len(labels)} empty examples.")
         offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
         tokens = np.memmap(part / "flat.bin", np.int32, "r")
         np.save(part / "tokens.npy", tokens)
         np.save(part / "offsets.npy", offsets)
-        np.save(part / "labels.npy", np.asarray(labels, np.int32))
+        np.save(part / "labels.npy", np.asarray(labels, label_dtype))
         (part / "flat.bin").unlink()
-        meta = {"examples": len(lengths), "tokens": len(tokens), "digest": _digest(part)}
+        meta = {"examples": len(labels), "tokens": len(tokens), "digest": _digest(part)}
         (part / "meta.json").write_text(json.dumps({**meta, "origin": dict(origin)}, indent=2))
         if path.is_dir() and load(path) is None:
             print(f"The cache {path} was damaged, and is made anew.", flush=True)
@@ -93,6 +102,40 @@ def write(
     if loaded is None:
         raise UserError(f"The cache {path} cannot be written or read.")
     return loaded
+
+
+def encode(tokenizer, texts: Sequence[tuple[str, ...]]) -> list[np.ndarray]:
+    """The ids of texts `(text,)`, each int32 [length]; of pairs `(text, other)`, two arrays each.
+
+    The second of a pair begins with the separator.
+    """
+    separator = getattr(tokenizer, "separator", None)
+    if separator is None and any(len(text) > 1 for text in texts):
+        raise UserError(
+            "The tokenizer has no separator to set between two texts: config.data.tokenizer "
+            'needs another, such as dict(name="words").'
+        )
+    flat = [part for text in texts for part in text]
+    if hasattr(tokenizer, "encode_batch"):
+        ids = tokenizer.encode_batch(flat)
+    else:
+        ids = [np.asarray(tokenizer.encode(part), np.int32) for part in flat]
+    head = np.array([separator or 0], np.int32)
+    second = [i for text in texts for i in range(len(text))]
+    return [np.append(head, x) if i else x for i, x in zip(second, ids, strict=True)]
+
+
+def _chunks(examples: Iterable[Mapping]) -> Iterator[list[Mapping]]:
+    """Lists of as many examples as have about CHUNK characters."""
+    chunk, size = [], 0
+    for example in examples:
+        chunk.append(example)
+        size += len(example["text"]) + len(example.get("pair", ""))
+        if size >= CHUNK:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
 
 
 def _digest(folder):

@@ -22,7 +22,7 @@ def compute(
     Returns:
         accuracy, precision, recall and f1 (macro), roc_auc (of class 1 for two classes, else the
         mean of one against the rest over the classes that occur; left out where it is undefined),
-        and precision, recall and f1 for each class, where there are at most 20 of them; and the
+        ece (expected calibration error), and precision, recall and f1 for each class, where there are at most 20 of them; and the
         counts [label, predicted].
     """
     classes = len(names)
@@ -39,6 +39,7 @@ def compute(
         "precision": precision[present].mean(),
         "recall": recall[present].mean(),
         "f1": f1[present].mean(),
+        "ece": calibration_error(probabilities.max(-1), predicted == labels),
     }
     ones = [1] if classes == 2 else range(classes)
     areas = [roc_auc(probabilities[:, c], labels == c) for c in ones]
@@ -66,3 +67,13 @@ def roc_auc(scores: np.ndarray, positive: np.ndarray) -> float:
     average_rank = np.cumsum(counts) - (counts - 1) / 2
     rank_sum = average_rank[inverse][positive].sum()
     return (rank_sum - positives * (positives + 1) / 2) / (positives * negatives)
+
+
+def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> float:
+    """The expected calibration error (Guo et al. 2017) over bins of equal width.
+
+    The mean distance of confidence and accuracy within a bin, weighted by its examples.
+    """
+    bin_of = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    gap = np.bincount(bin_of, correct - confidence.astype(np.float64), bins)
+    return float(np.abs(gap).sum() / len(confidence))

@@ -1,6 +1,6 @@
-"""A bag of features: one vector for each id of a text, pooled, and a linear head.
+"""A bag of n-grams: the set of a text's word n-grams, a vector for each, pooled, a linear head.
 
-With hashed word n-grams (`data/tokenizers/ngrams.py`) it is one of three well-known classifiers:
+It is one of three well-known classifiers:
 
     width=None                      multinomial logistic regression over n-grams
     width=None, naive_bayes=True    the same over naive-Bayes features (Wang and Manning 2012,
@@ -18,19 +18,24 @@ from jax.typing import DTypeLike
 from bigmodel_jax import sharding
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.nn.linear import Dense, Embed
+from bigmodel_jax.nn.ngrams import distinct_ngrams
 
 
 class Model(nn.Module):
-    """Classifies a text by the sum or mean of its features' vectors; their order is of no account.
+    """Classifies a text by its distinct n-grams; where they stand and how often is of no account.
 
     Attributes:
+        n: words in the longest n-gram.
+        buckets: ids that n-grams are hashed to.
         width: of a feature's vector; None makes it a score for each class, which need no head but
             a bias.
         pooling: "mean", "sum", or "sqrt", the sum over the square root of the number of features,
             by which long texts count for more than short ones, but not in proportion.
+        ending: how many of the last tokens count more; a review ends with its verdict.
+        ending_weight: what the n-grams of the ending add to their weight, which is 1.
         dropout: the probability that a whole feature is left out while training.
         naive_bayes: multiplies each feature's scores by its log-count ratios, which are not
-            trained: variables["naive_bayes"]["ratios"] `[vocabulary_size, num_classes]`, ones until
+            trained: variables["naive_bayes"]["ratios"] `[buckets, num_classes]`, ones until
             something sets them. Needs width=None.
         scale: with naive_bayes, the scores before training, equal for all features: the start is
             naive Bayes itself. Without it the start is zero or, with a width, random.
@@ -38,53 +43,81 @@ class Model(nn.Module):
 
     vocabulary_size: int = None  # pyright: ignore - filled from the data
     num_classes: int = None  # pyright: ignore
+    n: int = 2
+    buckets: int = 2**20
     width: int | None = None
     pooling: Literal["mean", "sum", "sqrt"] = "mean"
+    ending: int = 0
+    ending_weight: float = 0.5
     dropout: float = 0.0
     naive_bayes: bool = False
     scale: float = 1.0
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
 
+    def features(self, tokens: jax.Array, mask: jax.Array, presence: jax.Array | None = None):
+        """(ids, which of them count, their presence) `[batch, features]`; see nn/ngrams.py."""
+        return distinct_ngrams(tokens, mask, self.n, self.buckets, presence)
+
     @nn.compact
-    def __call__(self, tokens: jax.Array, mask: jax.Array, *, train: bool = False) -> jax.Array:
+    def __call__(
+        self,
+        tokens: jax.Array,
+        mask: jax.Array,
+        *,
+        train: bool = False,
+        presence: jax.Array | None = None,
+    ) -> jax.Array:
         """Logits `[batch, num_classes]` float32 of ids `[batch, length]`, mask True = real."""
         if self.naive_bayes and self.width is not None:
             raise UserError("config.model: a bag with naive_bayes=True has no width; leave it out.")
+        ids, counts, share = self.features(tokens, mask, presence)
+        weights = counts.astype(jnp.float32) if share is None else jnp.where(counts, share, 0.0)
+        number = jnp.maximum(counts.sum(1, keepdims=True).astype(jnp.float32), 1.0)
+        if self.ending:
+            last = _last(self.ending, mask, tokens, presence)
+            more, counts, share = self.features(*last)
+            added = counts.astype(jnp.float32) if share is None else jnp.where(counts, share, 0.0)
+            ids = jnp.concatenate([ids, more], axis=1)
+            weights = jnp.concatenate([weights, self.ending_weight * added], axis=1)
+        if train and self.dropout:
+            rate = 1.0 - self.dropout
+            chosen = jax.random.bernoulli(self.make_rng("dropout"), rate, weights.shape)
+            weights *= chosen.astype(jnp.float32) / rate
+        weights /= {"sum": 1.0, "mean": number, "sqrt": jnp.sqrt(number)}[self.pooling]
+
         dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         if self.width is not None:
-            vectors = Embed(self.vocabulary_size, self.width, name="embed", **dtypes)(tokens)
+            vectors = Embed(self.buckets, self.width, name="embed", **dtypes)(ids)
+            pooled = (vectors.astype(jnp.float32) * weights[..., None]).sum(1)
             head = Dense(self.num_classes, axes=("embed", "classes"), name="head", **dtypes)
-            return head(self._pool(vectors, mask, train)).astype(jnp.float32)
-        shape = (self.vocabulary_size, self.num_classes)
+            return head(pooled).astype(jnp.float32)
+        shape = (self.buckets, self.num_classes)
         start = nn.initializers.constant(self.scale if self.naive_bayes else 0.0)
         start = sharding.axes(start, "vocab", "classes")
         table = self.param("embedding", start, shape, self.param_dtype)
-        scores = jnp.take(table, tokens, axis=0, mode="fill")
+        scores = jnp.take(table, ids, axis=0, mode="clip").astype(self.dtype)
         if self.naive_bayes:
             ones = sharding.axes(nn.initializers.ones, "vocab", "classes")
             ratios = self.variable("naive_bayes", "ratios", ones, None, shape, jnp.float32)
-            scores *= jnp.take(ratios.value, tokens, axis=0, mode="fill")
+            scores *= jnp.take(ratios.value, ids, axis=0, mode="clip").astype(self.dtype)
         zeros = sharding.axes(nn.initializers.zeros, "classes")
         bias = self.param("bias", zeros, (self.num_classes,), self.param_dtype)
-        return self._pool(scores.astype(self.dtype), mask, train) + bias.astype(jnp.float32)
+        total = (scores.astype(jnp.float32) * weights[..., None]).sum(1)
+        return total + bias.astype(jnp.float32)
 
-    def _pool(self, vectors, mask, train):
-        """`[batch, length, width]` to `[batch, width]` float32, without the dropped features."""
-        kept = mask.astype(jnp.float32)
-        count = jnp.maximum(kept.sum(1, keepdims=True), 1.0)
-        if train and self.dropout:
-            rate = 1.0 - self.dropout
-            chosen = jax.random.bernoulli(self.make_rng("dropout"), rate, mask.shape)
-            kept *= chosen.astype(jnp.float32) / rate
-        # Padding may hold anything: a product with 0 would let its NaN through.
-        vectors = jnp.where(mask[..., None], vectors.astype(jnp.float32), 0.0)
-        total = (vectors * kept[..., None]).sum(1)
-        return {"sum": total, "mean": total / count, "sqrt": total / jnp.sqrt(count)}[self.pooling]
+
+def _last(count, mask, tokens, presence):
+    """(tokens, mask, presence) of the last `count` real tokens of each row, padded at the end."""
+    lengths = mask.sum(1, keepdims=True)
+    index = jnp.maximum(lengths - count, 0) + jnp.arange(count)
+    real, index = index < lengths, jnp.minimum(index, mask.shape[1] - 1)
+    presence = None if presence is None else jnp.take_along_axis(presence, index, axis=1)
+    return jnp.take_along_axis(tokens, index, axis=1), real, presence
 
 
 VARIANTS = {
     "fasttext": {"width": 64},
-    "naive_bayes": {"naive_bayes": True, "pooling": "sqrt", "scale": 0.1, "dropout": 0.5},
-    "tiny": {"width": 8},
+    "naive_bayes": {"n": 3, "naive_bayes": True, "pooling": "sqrt", "scale": 0.1, "dropout": 0.5},
+    "tiny": {"buckets": 1024, "width": 8},
 }

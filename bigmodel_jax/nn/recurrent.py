@@ -146,3 +146,21 @@ class LSTM(nn.Module):
         h = lstm(gates, recurrent_kernel.astype(self.dtype), mask.swapaxes(0, 1), self.reverse)
         h = jnp.asarray(h, self.dtype)
         return h.swapaxes(0, 1), h[0 if self.reverse else -1]
+
+
+class BidirectionalLSTM(nn.Module):
+    """Two LSTMs over the same rows, `forward` and `backward`, side by side in this order."""
+
+    features: int
+    dtype: DTypeLike = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """As LSTM: outputs `[batch, length, 2 * features]`, final states `[batch, 2 * features]`."""
+        layer = functools.partial(
+            LSTM, self.features, dtype=self.dtype, param_dtype=self.param_dtype
+        )
+        forward, last = layer(name="forward")(x, mask)
+        backward, first = layer(name="backward", reverse=True)(x, mask)
+        return jnp.concatenate([forward, backward], -1), jnp.concatenate([last, first], -1)

@@ -18,6 +18,7 @@ class Task:
     """
 
     mutable = ("batch_stats",)  # collections that the model changes while it trains
+    own: tuple[str, ...] = ()  # collections that the model does not know
 
     def __init__(self, model: Any):
         self.model = model
@@ -45,12 +46,19 @@ class Task:
             )
         return steps.gradient(self.loss, optimizer)
 
-    def apply(self, variables: Variables, batch: Batch, rng: jax.Array | None, *, train: bool):
-        """(the model's output, new batch statistics and the like)."""
-        given = {k: v for k, v in variables.items() if k != "ema"}
+    def apply(
+        self, variables: Variables, batch: Batch, rng: jax.Array | None, *, train: bool, **options
+    ):
+        """(the model's output, new batch statistics and the like); `options` go to the model."""
+        given = {k: v for k, v in variables.items() if k not in ("ema", *self.own)}
         mutable = [k for k in self.mutable if k in given] if train else []
         rngs = {"dropout": rng} if rng is not None else {}
         out = self.model.apply(
-            given, *self.inputs(batch), train=train, rngs=rngs, mutable=mutable or False
+            given,
+            *self.inputs(batch),
+            train=train,
+            rngs=rngs,
+            mutable=mutable or False,
+            **options,
         )
         return (out[0], dict(out[1])) if mutable else (out, {})

@@ -1,34 +1,40 @@
 """Classification: one label for each example."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from bigmodel_jax import losses
 from bigmodel_jax.errors import UserError, nearest
 from bigmodel_jax.metrics import mean
-from bigmodel_jax.steps import Aux
-from bigmodel_jax.tasks import base
+from bigmodel_jax.steps import Aux, Variables
+from bigmodel_jax.tasks import labelled
+from bigmodel_jax.tasks.labelled import over_members
 
 
-class Task(base.Task):
-    """One "label" for models that read "tokens" and "mask".
+class Task(labelled.Task):
+    """One "label" [batch] int32 for each text.
 
     Args:
         loss: "softmax" cross-entropy; "sigmoid", a binary cross-entropy for each class against the
             rest, summed; or "squared_error" of the softmax's probabilities, summed (Brier 1950).
         label_smoothing: of the training loss; evaluation does not smooth.
-        class_weights: of the loss, one for each class; the mean is over weights.
+        class_weights: of the loss, one for each class; the mean is over weights. "balanced" counts
+            the training part, and lets all of its classes weigh the same in sum; a class that it
+            lacks gets 1.
     """
+
+    own = ("class_weights",)
 
     def __init__(
         self,
         model: Any,
         loss: str = "softmax",
         label_smoothing: float = 0.0,
-        class_weights: Sequence[float] | None = None,
+        class_weights: Sequence[float] | Literal["balanced"] | None = None,
     ):
         super().__init__(model)
         if loss not in (known := ("softmax", "sigmoid", "squared_error")):
@@ -36,26 +42,59 @@ class Task(base.Task):
         self.kind = loss
         self.label_smoothing, self.class_weights = label_smoothing, class_weights
         classes = getattr(model, "num_classes", None)
-        if class_weights is not None and classes not in (None, len(class_weights)):
+        if class_weights == "balanced":
+            if classes is None:
+                raise UserError('config.task.class_weights="balanced" needs a model.num_classes.')
+        elif isinstance(class_weights, str):
+            raise UserError(
+                f'config.task.class_weights is {class_weights!r}, but it is "balanced" or numbers.'
+            )
+        elif class_weights is not None and classes not in (None, len(class_weights)):
             raise UserError(
                 f"config.task.class_weights has {len(class_weights)} weights for {classes} classes."
             )
 
-    def inputs(self, batch):
-        return batch["tokens"], batch["mask"]
+    def init(self, rng, batch):
+        variables = super().init(rng, batch)
+        if self.class_weights == "balanced":
+            ones = jnp.ones((self.model.num_classes,), jnp.float32)
+            variables = {**variables, "class_weights": ones}
+        return variables
+
+    def fit(self, variables: Variables, batches: Iterable[dict[str, np.ndarray]]) -> Variables:
+        """`variables` with balanced class weights, if wanted; else `batches` are left alone.
+
+        The weight of a class is examples / (classes * examples of the class), over the classes that
+        occur (King and Zeng 2001; scikit-learn's "balanced").
+        """
+        if self.class_weights != "balanced":
+            return variables
+        counts = np.zeros(np.shape(variables["class_weights"]), np.int64)
+        for batch in batches:
+            counts += np.bincount(batch["label"][batch["valid"]], minlength=len(counts))
+        weights = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
+        weights = np.where(counts > 0, weights, 1.0).astype(np.float32)
+        return {**variables, "class_weights": weights}
 
     def loss(self, variables, batch, rng, *, train):
+        labels = batch["label"]
         logits, updates = self.apply(variables, batch, rng, train=train)
-        smoothing = self.label_smoothing if train else 0.0
-        values = self.values(logits, batch["label"], smoothing)
+        combined = self.combine(logits)
+        if train:
+            values = over_members(self.values(logits, labels, self.label_smoothing))
+        else:
+            values = self.values(combined, labels)
         weight = batch["valid"].astype(jnp.float32)
-        if self.class_weights is not None:
-            weight *= jnp.asarray(self.class_weights, jnp.float32)[batch["label"]]
-        correct = logits.argmax(-1) == batch["label"]
+        if self.class_weights == "balanced":
+            weight *= variables["class_weights"][labels]
+        elif self.class_weights is not None:
+            weight *= jnp.asarray(self.class_weights, jnp.float32)[labels]
+        correct = combined.argmax(-1) == labels
         return mean(values, weight), Aux({"accuracy": mean(correct, batch["valid"])}, updates)
 
-    def values(self, logits: jax.Array, labels: jax.Array, smoothing: float) -> jax.Array:
-        """The loss of each example, [batch]."""
+    def values(self, logits: jax.Array, labels: jax.Array, smoothing: float = 0.0) -> jax.Array:
+        """The loss of each example, [batch], or of each member, [members, batch]."""
+        labels = jnp.broadcast_to(labels, logits.shape[:-1])
         if self.kind == "softmax":
             return losses.softmax_cross_entropy(logits, labels, smoothing)
         targets = jax.nn.one_hot(labels, logits.shape[-1])
@@ -64,6 +103,12 @@ class Task(base.Task):
         targets = targets * (1 - smoothing) + smoothing / logits.shape[-1]
         return losses.squared_error(self.probabilities(logits), targets).sum(-1)
 
+    def combine(self, logits):
+        """Members' log-probabilities are averaged, or, of the sigmoid loss, their log-odds."""
+        if logits.ndim == 3 and self.kind != "sigmoid":
+            logits = jax.nn.log_softmax(logits.astype(jnp.float32))
+        return super().combine(logits)
+
     def probabilities(self, logits: jax.Array) -> jax.Array:
         """[batch, classes], float32; with the sigmoid loss each class has its own, not one sum."""
         squash = jax.nn.sigmoid if self.kind == "sigmoid" else jax.nn.softmax
@@ -71,5 +116,5 @@ class Task(base.Task):
 
     def predict(self, variables, batch) -> dict[str, jax.Array]:
         """{"logits": [batch, classes], "probabilities": [batch, classes]}, float32."""
-        logits, _ = self.apply(variables, batch, None, train=False)
+        logits = self.logits(variables, batch)
         return {"logits": logits, "probabilities": self.probabilities(logits)}

@@ -6,13 +6,15 @@ in one pass over the training part, before the first step.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
+import jax
 import numpy as np
 
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.steps import Variables
 from bigmodel_jax.tasks import classify
+from bigmodel_jax.trees import flatten, map_paths
 
 
 class Task(classify.Task):
@@ -33,7 +35,7 @@ class Task(classify.Task):
         min_count: int = 1,
         loss: str = "softmax",
         label_smoothing: float = 0.0,
-        class_weights: Sequence[float] | None = None,
+        class_weights: Sequence[float] | Literal["balanced"] | None = None,
     ):
         super().__init__(model, loss, label_smoothing, class_weights)
         if not getattr(model, "naive_bayes", False):
@@ -48,30 +50,21 @@ class Task(classify.Task):
     def fit(self, variables: Variables, batches: Iterable[dict[str, np.ndarray]]) -> Variables:
         """`variables` with the ratios of `batches`, one epoch of the training part.
 
-        Takes memory of 12 bytes for each class and id, next to the ratios themselves.
+        Takes memory of 12 bytes for each class and bucket, next to the ratios themselves.
         """
-        shape = np.shape(variables["naive_bayes"]["ratios"])
-        counts = np.zeros((shape[1], shape[0]), np.int32)
+        variables = super().fit(variables, batches)
+        stats, features = variables["naive_bayes"], jax.jit(self.model.features)
+        path, shape = next((p, x.shape) for p, x in flatten(stats).items())
+        counts = np.zeros(shape[::-1], np.int32)
         for batch in batches:
-            add_counts(counts, batch)
+            ids, counted, _ = jax.device_get(features(batch["tokens"], batch["mask"]))
+            counted = counted & batch["valid"][:, None]
+            labels = np.broadcast_to(batch["label"][:, None], ids.shape)
+            np.add.at(counts, (labels[counted], ids[counted]), 1)
         ratios = log_count_ratios(counts, self.alpha)
         ratios[:, counts.sum(0) < max(self.min_count, 1)] = 0.0
-        return {**variables, "naive_bayes": {"ratios": np.ascontiguousarray(ratios.T)}}
-
-
-def add_counts(counts: np.ndarray, batch: dict[str, np.ndarray]) -> None:
-    """Adds to `counts` [classes, vocabulary] the number of texts of each class that hold each id.
-
-    An id counts once a text, however often it is there; padding and rows not valid count nothing.
-    """
-    keep = batch["valid"]
-    tokens = np.where(batch["mask"], batch["tokens"], -1)[keep]
-    tokens.sort(axis=1)
-    first = np.ones(tokens.shape, bool)
-    first[:, 1:] = tokens[:, 1:] != tokens[:, :-1]
-    first &= tokens >= 0
-    labels = np.broadcast_to(batch["label"][keep, None], tokens.shape)
-    np.add.at(counts, (labels[first], tokens[first]), 1)
+        fitted = {path: np.ascontiguousarray(ratios.T)}
+        return {**variables, "naive_bayes": map_paths(lambda p, x: fitted[p], stats)}
 
 
 def log_count_ratios(counts: np.ndarray, alpha: float = 1.0) -> np.ndarray:

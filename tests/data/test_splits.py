@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bigmodel_jax.data.splits import parse
+from bigmodel_jax.data.splits import complete, parse
 from bigmodel_jax.errors import UserError
 
 SIZES = {"train": 25, "test": 9}
@@ -68,8 +68,91 @@ def test_slices_agree_with_tfds():
         ("train[5:5]", "is empty"),
         ("train[9:3]", "is empty"),
         ("test[:1%]", "is empty"),
+        ("train[fold 6/5]", "of 5 folds there are 1 to 5"),
+        ("train[fold 0/5]", "of 5 folds there are 1 to 5"),
+        ("train[fold 1/1]", "and 2 up"),
+        ("train[fold 2/50]", "25 examples cannot make 50 folds"),
+        ("train[fold 2]", "not like"),
+        ("train[hash 90%]", "not like"),
+        ("train[hash :0.9]", "percentages up to 100%, which '0.9' is not"),
+        ("train[hash :110%]", "percentages up to 100%"),
+        ("train[hash 90%:10%]", "is empty"),
     ],
 )
 def test_what_cannot_be_meant_is_said(spec, message):
     with pytest.raises(UserError, match=message):
         parse(spec, SIZES)
+
+
+@pytest.mark.parametrize("size", [5, 7, 10, 333])
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_folds_partition_a_split_into_parts_of_one_size(size, count):
+    sizes = {"train": size}
+    folds = [parse(f"train[fold {k}/{count}]", sizes)[1] for k in range(1, count + 1)]
+    np.testing.assert_array_equal(np.concatenate(folds), np.arange(size))
+    assert max(map(len, folds)) - min(map(len, folds)) <= 1
+    for k, fold in enumerate(folds, 1):
+        others = parse(f"train[not fold {k}/{count}]", sizes)[1]
+        assert sorted([*fold, *others]) == list(range(size)) and (np.diff(others) > 0).all()
+
+
+def hashed(part, texts):
+    """The texts in a part by hash, as a set."""
+    positions = parse(f"train[hash {part}]", {"train": len(texts)}, lambda: ((x,) for x in texts))[
+        1
+    ]
+    return {texts[i] for i in positions}
+
+
+TEXTS = [f"text number {i}" for i in range(1000)]
+
+
+def test_parts_by_hash_partition_a_split_near_the_wanted_sizes():
+    parts = [hashed(part, TEXTS) for part in (":80%", "80%:90%", "-10%:")]
+    assert set.union(*parts) == set(TEXTS) and sum(map(len, parts)) == len(TEXTS)
+    np.testing.assert_allclose([len(part) for part in parts], [800, 100, 100], atol=40)
+
+
+def test_a_part_by_hash_depends_on_nothing_but_the_text():
+    """Shuffled, grown and with doubles: every text stays where it was."""
+    part = hashed(":90%", TEXTS)
+    shuffled = list(np.random.default_rng(0).permutation(TEXTS))
+    assert hashed(":90%", shuffled) == part
+    grown = [*TEXTS, *TEXTS[:300], *(f"another {i}" for i in range(1000))]
+    assert hashed(":90%", grown) & set(TEXTS) == part
+    assert not hashed(":90%", grown) & hashed("90%:", grown)
+
+
+def test_the_hash_is_the_one_that_runs_of_old_were_split_by():
+    assert sorted(hashed(":1%", TEXTS)) == [
+        "text number 264",
+        "text number 30",
+        "text number 367",
+        "text number 470",
+        "text number 650",
+        "text number 799",
+        "text number 806",
+        "text number 808",
+        "text number 813",
+        "text number 844",
+        "text number 874",
+        "text number 953",
+        "text number 975",
+    ]
+
+
+def test_a_data_sets_own_splits_and_the_configs_are_brought_together():
+    given = dict(train="train[:90%]", val="train[90%:]", test="test")
+    assert complete(given, {"train": 10, "test": 5}) == given
+    own = complete(given, {"train": 10, "validation": 5, "test": 5})
+    assert own == dict(train="train", val="validation", test="test")
+    assert complete(given, {"train": 10})["test"] == "train[90%:]"
+
+
+def test_folds_and_hashes_in_a_config_stay_as_they_are():
+    folds = dict(train="train[not fold 2/5]", val="train[fold 2/5]", test="test")
+    assert complete(folds, {"train": 10, "validation": 5, "test": 5}) == folds
+    with pytest.raises(UserError, match="name its test part too"):
+        complete(folds, {"train": 10})
+    tested = {**folds, "test": "train[fold 2/5]"}
+    assert complete(tested, {"train": 10}) == tested

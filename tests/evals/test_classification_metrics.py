@@ -54,6 +54,23 @@ def test_a_class_that_is_never_predicted_or_never_occurs_counts_as_in_scikit_lea
     np.testing.assert_allclose([ours[k] for k in ("precision", "recall", "f1")], theirs[:3])
 
 
+def test_calibration_error_is_the_mean_gap_of_fifteen_bins():
+    probabilities, labels = scores(3, 500, 3)
+    confidence, right = probabilities.max(-1), probabilities.argmax(-1) == labels
+    expected = 0.0
+    for i in range(15):
+        inside = (confidence > i / 15) & (confidence <= (i + 1) / 15)
+        if inside.any():
+            expected += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
+    ours, _ = compute(probabilities, labels, "abc")
+    assert ours["ece"] == pytest.approx(expected, abs=1e-12) and expected > 0.01
+
+
+def test_calibration_error_of_a_certain_model_is_its_error_rate():
+    ours, _ = compute(np.eye(2)[[0, 0, 1, 1]], np.array([0, 1, 1, 1]), "ab")
+    assert ours["ece"] == pytest.approx(0.25)
+
+
 def test_roc_auc_of_all_equal_scores_is_a_half():
     assert roc_auc(np.zeros(10), np.arange(10) < 3) == 0.5
 

@@ -31,8 +31,11 @@ STRAINS = {
     "actor": lambda: policy.config(rollout=False),
 }
 CONFIGS = {
+    "imdb-bag": shipped("imdb", "bag,tiny,fold=1/10"),
     "imdb-lstm": shipped("imdb", "lstm,tiny"),
-    "imdb-bag": shipped("imdb", "bag,tiny"),
+    "imdb-bilstm": shipped("imdb", "bilstm,tiny"),
+    "imdb-textcnn": shipped("imdb", "textcnn,tiny"),
+    "imdb-transformer": shipped("imdb", "transformer,tiny"),
 }
 ALL = {**STRAINS, **CONFIGS}
 # Those whose batch comes from a source: the laws that need the same batch twice.

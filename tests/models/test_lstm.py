@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from bigmodel_jax import trees
 from bigmodel_jax.models.lstm import VARIANTS, Model
 
 BATCH, LENGTH, VOCABULARY = 4, 6, 20
@@ -25,49 +26,76 @@ def cross_entropy(model, variables):
     return -jnp.take_along_axis(logits, LABELS[:, None], axis=1).mean()
 
 
-def test_logits_and_every_gradient_equal_those_of_the_network_in_torch():
+DEEP = {"layers": 2, "bidirectional": True}
+FORMS = {"one layer": {}, "deep": DEEP, **{k: {"pooling": k} for k in ("mean", "max", "attention")}}
+
+
+@pytest.mark.parametrize("form", [{}, {"layers": 3}, {"bidirectional": True}, DEEP])
+@pytest.mark.parametrize("pooling", ["last", "mean"])
+def test_logits_and_every_gradient_equal_those_of_the_network_in_torch(form, pooling):
     torch = pytest.importorskip("torch")
-    model, variables = build()
-    gradients = jax.grad(lambda v: cross_entropy(model, v))(variables)["params"]
-    params = variables["params"]
+    rnn = torch.nn.utils.rnn
+    model, variables = build(pooling=pooling, **form)
+    params = trees.flatten(variables["params"])
+    gradients = trees.flatten(jax.grad(lambda v: cross_entropy(model, v))(variables)["params"])
 
     sizes = VARIANTS["tiny"]
-    peer = {
-        "embed": torch.nn.Embedding(VOCABULARY, sizes["width"]),
-        "lstm": torch.nn.LSTM(sizes["width"], sizes["hidden"], batch_first=True),
-        "head": torch.nn.Linear(sizes["hidden"], 3),
+    embed = torch.nn.Embedding(VOCABULARY, sizes["width"])
+    lstm = torch.nn.LSTM(
+        sizes["width"],
+        sizes["hidden"],
+        num_layers=model.layers,
+        bidirectional=model.bidirectional,
+        batch_first=True,
+    )
+    head = torch.nn.Linear(sizes["hidden"] * (1 + model.bidirectional), 3)
+    pairs = {
+        "embed/embedding": embed.weight,
+        "head/kernel": head.weight,
+        "head/bias": head.bias,
     }
-    pairs = [
-        (("embed", "embedding"), peer["embed"].weight),
-        (("lstm", "input_kernel"), peer["lstm"].weight_ih_l0),
-        (("lstm", "recurrent_kernel"), peer["lstm"].weight_hh_l0),
-        (("lstm", "bias"), peer["lstm"].bias_ih_l0),
-        (("head", "kernel"), peer["head"].weight),
-        (("head", "bias"), peer["head"].bias),
-    ]
+    names = {"input_kernel": "weight_ih", "recurrent_kernel": "weight_hh", "bias": "bias_ih"}
+    for i in range(model.layers):
+        layer = f"lstm_{i}" if model.layers > 1 else "lstm"
+        for ours, theirs in names.items():
+            if model.bidirectional:
+                pairs[f"{layer}/forward/{ours}"] = getattr(lstm, f"{theirs}_l{i}")
+                pairs[f"{layer}/backward/{ours}"] = getattr(lstm, f"{theirs}_l{i}_reverse")
+            else:
+                pairs[f"{layer}/{ours}"] = getattr(lstm, f"{theirs}_l{i}")
+    assert pairs.keys() == params.keys()
 
     def transposed(path, value):  # torch keeps every matrix but the embedding as [out, in]
-        return np.array(value if path[0] == "embed" else value.T)
+        return np.array(value if path == "embed/embedding" else value.T)
 
     with torch.no_grad():
-        for path, parameter in pairs:
-            parameter.copy_(torch.tensor(transposed(path, params[path[0]][path[1]])))
-        peer["lstm"].bias_hh_l0.zero_()
-    packed = torch.nn.utils.rnn.pack_padded_sequence(
-        peer["embed"](torch.tensor(TOKENS)), LENGTHS, batch_first=True, enforce_sorted=False
+        for name, parameter in lstm.named_parameters():
+            if name.startswith("bias_hh"):  # its two biases add up
+                parameter.zero_()
+        for path, parameter in pairs.items():
+            parameter.copy_(torch.tensor(transposed(path, params[path])))
+    packed = rnn.pack_padded_sequence(
+        embed(torch.tensor(TOKENS)), LENGTHS, batch_first=True, enforce_sorted=False
     )
-    logits = peer["head"](peer["lstm"](packed)[1][0][0])
+    outputs, (final, _) = lstm(packed)
+    if pooling == "last":
+        pooled = torch.cat(list(final[-2:]), -1) if model.bidirectional else final[-1]
+    else:
+        padded, _ = rnn.pad_packed_sequence(outputs, batch_first=True)  # zeros at the padding
+        pooled = padded.sum(1) / torch.tensor(LENGTHS)[:, None]
+    logits = head(pooled)
     torch.nn.functional.cross_entropy(logits, torch.tensor(LABELS)).backward()
 
     got = model.apply(variables, TOKENS, MASK)
     np.testing.assert_allclose(got, logits.detach().numpy(), rtol=1e-4, atol=1e-6)
-    for path, parameter in pairs:
-        ours = transposed(path, gradients[path[0]][path[1]])
+    for path, parameter in pairs.items():
+        ours = transposed(path, gradients[path])
         np.testing.assert_allclose(ours, parameter.grad.numpy(), rtol=1e-4, atol=1e-6)
 
 
-def test_neither_the_ids_nor_the_amount_of_padding_matter():
-    model, variables = build()
+@pytest.mark.parametrize("form", FORMS)
+def test_neither_the_ids_nor_the_amount_of_padding_matter(form):
+    model, variables = build(**FORMS[form])
     want = model.apply(variables, TOKENS, MASK)
     got = model.apply(variables, np.where(MASK, TOKENS, 7), MASK)
     np.testing.assert_array_equal(got, want)
@@ -75,10 +103,34 @@ def test_neither_the_ids_nor_the_amount_of_padding_matter():
     np.testing.assert_allclose(model.apply(variables, *wide), want, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["dropout", "embed_dropout", "word_dropout"])
+@pytest.mark.parametrize("form", FORMS)
+def test_presence_is_a_factor_of_each_embedding(form):
+    model, variables = build(**FORMS[form])
+    want = model.apply(variables, TOKENS, MASK)
+    ones = np.ones(MASK.shape, np.float32)
+    np.testing.assert_array_equal(model.apply(variables, TOKENS, MASK, presence=ones), want)
+
+    table = variables["params"]["embed"]["embedding"]
+    word = TOKENS[0, 0]
+    zeroed = {**variables["params"], "embed": {"embedding": table.at[word].set(0)}}
+    without = model.apply({"params": zeroed}, TOKENS, MASK)
+    absent = (word != TOKENS).astype(np.float32)
+    got = model.apply(variables, TOKENS, MASK, presence=absent)
+    np.testing.assert_allclose(got, without, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention"])
+def test_a_text_without_tokens_gets_the_bias(pooling):
+    model, variables = build(pooling=pooling, **DEEP)
+    variables["params"]["head"]["bias"] += jnp.arange(3.0)
+    logits = model.apply(variables, TOKENS, np.zeros_like(MASK))
+    np.testing.assert_allclose(logits, np.tile(np.arange(3), (BATCH, 1)), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["dropout", "embed_dropout", "word_dropout", "layer_dropout"])
 def test_dropout_acts_in_training_only(kind):
-    model, variables = build(**{kind: 0.5})
-    plain, _ = build()
+    model, variables = build(**{kind: 0.5}, **DEEP)
+    plain, _ = build(**DEEP)
     want = plain.apply(variables, TOKENS, MASK)
     np.testing.assert_array_equal(model.apply(variables, TOKENS, MASK), want)
     noisy = [
@@ -90,8 +142,9 @@ def test_dropout_acts_in_training_only(kind):
 
 
 def test_bfloat16_computes_close_to_float32_over_float32_parameters():
-    model, variables = build()
-    half, half_variables = build(dtype=jnp.bfloat16)
+    form = {"pooling": "attention", **DEEP}
+    model, variables = build(**form)
+    half, half_variables = build(dtype=jnp.bfloat16, **form)
     assert {leaf.dtype for leaf in jax.tree.leaves(half_variables)} == {jnp.dtype("float32")}
     logits = half.apply(variables, TOKENS, MASK)
     assert logits.dtype == jnp.float32

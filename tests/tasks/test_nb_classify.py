@@ -9,9 +9,11 @@ import pytest
 
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.models.bag import Model
-from bigmodel_jax.tasks.nb_classify import Task, add_counts, log_count_ratios
+from bigmodel_jax.models.ensemble import Model as Ensemble
+from bigmodel_jax.tasks.nb_classify import Task, log_count_ratios
+from tests.ngrams_by_loop import ngrams
 
-VOCABULARY, CLASSES = 12, 3
+VOCABULARY, CLASSES, N, BUCKETS = 12, 3, 2, 50
 
 
 def make_batches(rows=60, length=6, size=10, classes=CLASSES):
@@ -28,31 +30,27 @@ def make_batches(rows=60, length=6, size=10, classes=CLASSES):
 
 
 def documents(batches):
-    """(label, set of ids) of every real text."""
+    """(label, set of hashed n-grams) of every real text."""
     for batch in batches:
         for tokens, mask, label, valid in zip(
             batch["tokens"], batch["mask"], batch["label"], batch["valid"], strict=True
         ):
             if valid:
-                yield label, set(tokens[mask].tolist())
+                yield label, set(ngrams(tokens[mask], N, BUCKETS))
+
+
+def count(batches, classes=CLASSES):
+    """How many texts of each class hold a feature, however often they do."""
+    counts = np.zeros((classes, BUCKETS), int)
+    for label, ids in documents(batches):
+        counts[label, list(ids)] += 1
+    return counts
 
 
 def make_task(classes=CLASSES, **options):
-    model = Model(VOCABULARY, classes, naive_bayes=True, pooling="sum")
+    model = Model(VOCABULARY, classes, N, BUCKETS, naive_bayes=True, pooling="sum")
     task = Task(model, **options)
     return task, nn.unbox(task.init(jax.random.key(0), make_batches(classes=classes)[0]))
-
-
-def test_counts_are_of_texts_that_hold_an_id_however_often_they_do():
-    batches = make_batches()
-    expected = np.zeros((CLASSES, VOCABULARY), int)
-    for label, ids in documents(batches):
-        for i in ids:
-            expected[label, i] += 1
-    counts = np.zeros((CLASSES, VOCABULARY), np.int32)
-    for batch in batches:
-        add_counts(counts, batch)
-    assert counts.tolist() == expected.tolist()
 
 
 def test_ratios_of_two_classes_are_the_formula_of_the_paper():
@@ -79,27 +77,42 @@ def test_ratios_agree_with_multinomial_naive_bayes_of_scikit_learn():
 
 def test_fit_writes_the_ratios_and_nothing_else():
     task, variables = make_task(alpha=0.7)
-    fitted = task.fit(variables, iter(make_batches()))
-    counts = np.zeros((CLASSES, VOCABULARY), int)
-    for label, ids in documents(make_batches()):
-        counts[label, list(ids)] += 1
+    fitted = task.fit(variables, make_batches())
+    counts = count(make_batches())
+    want = np.where(counts.sum(0) > 0, log_count_ratios(counts, 0.7), 0).T
     ratios = fitted["naive_bayes"]["ratios"]
-    np.testing.assert_allclose(ratios[1:], log_count_ratios(counts, 0.7).T[1:], rtol=1e-6)
-    assert (ratios[0] == 0).all()  # the padding was never seen
+    np.testing.assert_allclose(ratios, want, rtol=1e-6)
+    assert (ratios == 0).all(1).any()  # some bucket was never seen
     before = variables["naive_bayes"]["ratios"]
     assert (ratios.shape, ratios.dtype) == (before.shape, before.dtype)
     assert fitted["params"] is variables["params"]
 
 
-def test_rare_ids_are_taken_out():
-    task, variables = make_task(min_count=2)
-    batches = make_batches()
-    ids = [i for _, ids in documents(batches) for i in ids]
-    limit = int(np.median(np.bincount(ids)[1:]))
-    task.min_count = limit
-    ratios = task.fit(variables, batches)["naive_bayes"]["ratios"]
-    for i in range(VOCABULARY):
-        assert (ratios[i] != 0).any() == (ids.count(i) >= limit)
+def test_fit_fills_the_ratios_of_the_member_that_has_them():
+    bag = dict(name="bag", n=N, buckets=BUCKETS, naive_bayes=True)
+    members = dict(cnn=dict(name="textcnn", width=4, features=4), words=bag)
+    task = Task(Ensemble(VOCABULARY, CLASSES, members))
+    variables = nn.unbox(task.init(jax.random.key(0), make_batches()[0]))
+    fitted = task.fit(variables, make_batches())
+    alone, its_variables = make_task()
+    want = alone.fit(its_variables, make_batches())["naive_bayes"]["ratios"]
+    np.testing.assert_array_equal(fitted["naive_bayes"]["words"]["ratios"], want)
+    assert fitted["params"] is variables["params"]
+
+
+def test_an_ensemble_has_one_member_with_naive_bayes():
+    bag = dict(name="bag", n=N, buckets=BUCKETS, naive_bayes=True)
+    with pytest.raises(UserError, match="a, b have naive_bayes=True; one may"):
+        Task(Ensemble(VOCABULARY, CLASSES, dict(a=bag, b=dict(bag, n=1))))
+
+
+def test_rare_features_are_taken_out():
+    counts = count(make_batches()).sum(0)
+    limit = int(np.median(counts))
+    task, variables = make_task(min_count=limit)
+    ratios = task.fit(variables, make_batches())["naive_bayes"]["ratios"]
+    assert ((ratios != 0).any(1) == (counts >= limit)).all()
+    assert 0 < (ratios != 0).any(1).sum() < BUCKETS
 
 
 @pytest.mark.parametrize("classes", [2, 5])
@@ -107,19 +120,12 @@ def test_before_any_step_the_fitted_model_is_naive_bayes_and_better_than_chance(
     batches = make_batches(rows=300, classes=classes)
     task, variables = make_task(classes)
     fitted = task.fit(variables, batches)
-    labels = np.concatenate([b["label"][b["valid"]] for b in batches])
+    ratios = fitted["naive_bayes"]["ratios"]
+    labels = np.array([label for label, _ in documents(batches)])
     logits = [np.asarray(task.predict(fitted, b)["logits"])[b["valid"]] for b in batches]
-    expected = [
-        fitted["naive_bayes"]["ratios"][sorted(ids)].sum(0) for _, ids in documents(batches)
-    ]
-    one_each = [  # the model sums repeated ids; compare where there are none
-        len(set(t[m])) == m.sum()
-        for b in batches
-        for t, m, v in zip(b["tokens"], b["mask"], b["valid"], strict=True)
-        if v
-    ]
     logits = np.concatenate(logits)
-    np.testing.assert_allclose(logits[one_each], np.stack(expected)[one_each], rtol=1e-4, atol=1e-5)
+    expected = np.stack([ratios[sorted(ids)].sum(0) for _, ids in documents(batches)])
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
     assert (logits.argmax(1) == labels).mean() > 1.5 / classes
 
 

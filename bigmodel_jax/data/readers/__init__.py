@@ -9,6 +9,10 @@
         def fingerprint(self) -> str  # sha256 of what the data are, in hexadecimal
         def examples(self, split, indices=None) -> Iterator[dict]
             # {"text": str, "label": int}; indices: positions in the split, None for all in order
+        # What may be left out:
+        target: str         # "class"; "labels": a list of ids; "number": a float, names ("value",)
+        pairs: bool         # examples have a second text, "pair"
+        reads_partly: bool  # examples() takes a `limit` (data/limit.py): what that cuts may be missing
 
 The order of a split is fixed and mixed: a slice of it is a fair sample even where a file is sorted
 by label.

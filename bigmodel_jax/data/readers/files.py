@@ -1,39 +1,62 @@
-"""Reads the user's own labelled texts: a file, or a folder of files or of classes.
+"""Reads the user's own labelled texts: a file, files of one pattern, or a folder.
 
-reviews.csv                          one file (.csv .tsv .jsonl .txt): all of it is "train"
+reviews.csv                          one file (.csv .tsv .jsonl .txt .parquet): all of it is "train"
+reviews.csv.gz  reviews.jsonl.zst    the same, compressed
+data/*.csv                           all files of a pattern, one after another
 DIR/train.csv  DIR/test.csv          a file a split; also val, valid, validation or dev
+DIR/train-00000-of-00003.parquet     several files a split: train-0, train_0, ...
+DIR/train/*.jsonl.gz                 a folder of files a split
 DIR/train/CLASS/*  DIR/test/CLASS/*  a folder of class folders a split
 DIR/CLASS/*                          class folders: all is "train"
 """
 
 import hashlib
 from array import array
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 
 import numpy as np
 
-from bigmodel_jax.data.readers import Unavailable, mixed
-from bigmodel_jax.data.records import PARSERS, ClassFolder, TextFile, visible
+from bigmodel_jax.data import prepared, tokenized
+from bigmodel_jax.data.layout import layout
+from bigmodel_jax.data.limit import Limit
+from bigmodel_jax.data.own_files import ClassFolder, TextFile
+from bigmodel_jax.data.progress import progress
+from bigmodel_jax.data.readers import mixed
+from bigmodel_jax.data.scanned import Scan, recall, remember
+from bigmodel_jax.data.targets import Collector
 from bigmodel_jax.errors import UserError, nearest
 
-SPLITS = {
-    "train": "train",
-    "test": "test",
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
-}
+OPEN_FILES = 64  # of a split of more files, not all are open together
+
+
+class Digest:
+    """sha256 that tells how many bytes it has been fed."""
+
+    def __init__(self, advance: Callable[[int], None], options: Sequence):
+        self._advance, self._hash = advance, hashlib.sha256(repr(options).encode())
+        self.hexdigest = self._hash.hexdigest
+
+    def update(self, data: bytes) -> None:
+        self._hash.update(data)
+        self._advance(len(data))
 
 
 class Reader:
     """Labelled texts from files.
 
     The labels are those of the train split, sorted (as numbers where all are numbers). Everything
-    is read once here, to check it; the texts are read again when they are asked for.
+    is read once here, to check it; the texts are read again when they are asked for. What is
+    compressed, or Parquet, is unpacked into the cache first.
 
     Args:
-        path: a file or a folder, laid out as the module's docstring says.
-        text_column: the name of the text's column (.csv, .tsv) or key (.jsonl).
+        path: a file, a folder or a pattern, laid out as the module's docstring says.
+        text_column: the name of the text's column (.csv, .tsv, .parquet) or key (.jsonl).
         label_column: the same, of the label.
+        pair_column: the same, of a second text, where examples are pairs.
+        target: "class"; "labels" for any number of labels an example (a field of several names, or
+            a list); "number" for regression.
+        label_separator: what is between two names in a field of "labels".
 
     Raises:
         Unavailable: there is nothing at `path`.
@@ -41,102 +64,90 @@ class Reader:
     """
 
     synthetic = False
+    reads_partly = True  # examples() takes a limit
 
     def __init__(
         self,
         path: str,
         text_column: str = "text",
         label_column: str = "label",
+        pair_column: str | None = None,
+        target: str = "class",
+        label_separator: str = ",",
         data_dir: str | None = None,
     ):
-        del data_dir  # for prepared data sets
-        root = Path(path).expanduser()
-        if not root.exists():
-            raise Unavailable(f"There is no file or folder {path}.")
-        self.name = root.resolve().stem if root.is_file() else root.resolve().name
-        self._files = layout(root, text_column, label_column)
-        self._positions: dict[str, np.ndarray] = {}
-        self._labels: dict[str, np.ndarray] = {}
-        digest = hashlib.sha256(repr((text_column, label_column)).encode())
-        ids: dict[str, int] = {}
-        for split in sorted(
-            self._files, key=lambda s: s != "train"
-        ):  # train first: it has the labels
-            digest.update(f"\n{split}\n".encode())
-            self._scan(split, ids, digest)
-        self.label_names = tuple(sorted(ids, key=_label_order(ids)))
-        if len(ids) < 2:
+        columns = {"text_column": text_column, "label_column": label_column}
+        columns |= {"pair_column": pair_column} if pair_column else {}
+        cache = tokenized.folder(data_dir or prepared.default_data_dir(), "files")
+        self.name, self._parts = layout(path, lambda file: TextFile(file, columns, cache))
+        self.target, self.pairs = target, pair_column is not None
+        if any(isinstance(p, ClassFolder) for parts in self._parts.values() for p in parts) and (
+            self.pairs or target != "class"
+        ):
             raise UserError(
-                f"All examples of {self._files['train'].path} have the label {[*ids][0]!r}."
+                f"{path} holds class folders, which have no columns: a target {target!r} or a pair "
+                "needs another format."
             )
-        final = np.array([self.label_names.index(label) for label in ids], np.int32)
-        self._labels = {split: final[found] for split, found in self._labels.items()}
-        self.splits = {split: len(found) for split, found in self._labels.items()}
-        self._digest = digest.hexdigest()
+        options = [columns, target, label_separator]
+        self._scan = recall(self._parts, options, cache)
+        if self._scan is None:
+            labels = Collector(target, label_separator)
+            size = sum(part.size() for parts in self._parts.values() for part in parts)
+            with progress(f"Checking {self.name}", size, "MB", 10**6, every=20.0) as advance:
+                self._scan = self._read(labels, Digest(advance, options))
+            remember(self._scan, self._parts, options, cache)
+        self.label_names = self._scan.label_names
+        self.splits = {split: len(at) for split, at in self._scan.positions.items()}
 
-    def _scan(self, split: str, ids: dict[str, int], digest) -> None:
-        """Notes where a split's examples are and their labels, numbered as they appear."""
-        positions, labels = array("q"), array("i")
-        for found in self._files[split].scan(digest):
-            if split != "train" and found.label not in ids:
-                raise UserError(
-                    f"{found.place}: the label {found.label!r} is not among those of the train "
-                    f"split.{nearest(found.label, ids)}"
-                )
-            positions.append(found.position)
-            labels.append(ids.setdefault(found.label, len(ids)))
-        if not positions:
-            raise UserError(f"{self._files[split].path} holds no examples.")
-        self._positions[split] = np.array(positions, np.int64)
-        self._labels[split] = np.array(labels, np.int32)
+    def _read(self, labels: Collector, digest: Digest) -> Scan:
+        """Reads everything: where the examples are, and their labels."""
+        parts, positions = {}, {}
+        for split in sorted(self._parts, key=lambda s: s != "train"):  # train has the labels
+            digest.update(f"\n{split}\n".encode())
+            labels.begin(split)
+            part, position = array("i"), array("q")
+            for number, file in enumerate(self._parts[split]):
+                for found in file.scan(digest):
+                    labels.add(found.label, found.place)
+                    part.append(number)
+                    position.append(found.position)
+            if not position:
+                raise UserError(f"{self._where(split)} holds no examples.")
+            parts[split], positions[split] = np.array(part), np.array(position)
+        names, found = labels.finish(self._where("train"))
+        return Scan(names, parts, positions, found, digest.hexdigest())
+
+    def _where(self, split: str) -> str:
+        parts = self._parts[split]
+        return str(parts[0].path if len(parts) == 1 else parts[0].path.parent)
 
     def fingerprint(self) -> str:
-        """sha256 over the contents of all files."""
-        return self._digest
+        """sha256 over the contents of all files, and over what is read of them."""
+        return self._scan.digest
 
-    def examples(self, split: str, indices: Sequence[int] | None = None) -> Iterator[dict]:
-        """Yields {"text": str, "label": int}, mixed the same way each time."""
+    def examples(
+        self, split: str, indices: Sequence[int] | None = None, limit: Limit | None = None
+    ) -> Iterator[dict]:
+        """Yields {"text": str, "label": ..., "pair": str}, mixed the same way each time.
+
+        Args:
+            limit: what it cuts away need not be read, and may be missing.
+        """
         if split not in self.splits:
             raise UserError(f"{self.name} has no split {split!r}.{nearest(split, self.splits)}")
         chosen = mixed(self.splits[split])
         if indices is not None:
             chosen = chosen[np.asarray(indices, np.int64)]
-        texts = self._files[split].texts(self._positions[split][chosen].tolist())
-        for text, label in zip(texts, self._labels[split][chosen].tolist(), strict=True):
-            yield {"text": text, "label": label}
-
-
-def layout(root: Path, text_column: str, label_column: str) -> dict[str, TextFile | ClassFolder]:
-    """What holds each split of the data at `root`; always has "train"."""
-    if root.is_file():
-        return {"train": TextFile(root, text_column, label_column)}
-    inside = visible(root)
-    files = [p for p in inside if p.is_file() and p.stem in SPLITS and p.suffix.lower() in PARSERS]
-    folders = [p for p in inside if p.is_dir()]
-    named = files or [p for p in folders if p.name in SPLITS]
-    if not named and folders:
-        return {"train": ClassFolder(root)}
-    found: dict[str, Path] = {}
-    for path in named:
-        split = SPLITS[path.stem]
-        if split in found:
-            raise UserError(f"Both {found[split]} and {path} would be the {split} split: keep one.")
-        found[split] = path
-    if "train" not in found:
-        raise UserError(
-            f"{root} holds no train split: it needs a file train{', train'.join(PARSERS)}, "
-            "a folder train of class folders, or class folders."
-        )
-    return {
-        split: TextFile(path, text_column, label_column) if path.is_file() else ClassFolder(path)
-        for split, path in found.items()
-    }
-
-
-def _label_order(labels):
-    """A sort key: by value where all labels are numbers, else by characters."""
-    try:
-        values = {label: float(label) for label in labels}
-    except ValueError:
-        return lambda label: label
-    return lambda label: (values[label], label)
+        scan, files = self._scan, self._parts[split]
+        labels = scan.labels[split]
+        where = zip(scan.parts[split][chosen], scan.positions[split][chosen], chosen, strict=True)
+        with ExitStack() as stack:
+            opened = {}
+            for part, position, i in where:
+                if part not in opened:
+                    if len(opened) == OPEN_FILES:
+                        stack.close()
+                        opened.clear()
+                    opened[part] = stack.enter_context(files[part].open(limit))
+                text, *pair = opened[part](int(position))
+                yield {"text": text, "label": labels[i], **({"pair": pair[0]} if pair else {})}

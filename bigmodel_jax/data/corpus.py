@@ -1,0 +1,128 @@
+"""Opens a split of a reader as arrays of token ids: from the cache, or tokenised now.
+
+The first to come trains the tokenizer on the training part.
+"""
+
+import functools
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from bigmodel_jax import config
+from bigmodel_jax.data import splits as splitting
+from bigmodel_jax.data import tokenized
+from bigmodel_jax.data.limit import Limit
+from bigmodel_jax.data.progress import progress
+from bigmodel_jax.errors import UserError, nearest
+
+
+def open_split(reader, splits, split, spec, data_dir, max_length, keep):
+    """(tokenizer, tokenised arrays) of a split, from the cache or made now.
+
+    Of texts much longer than `max_length` tokens only what `keep` names is read (data/limit.py).
+    """
+    limit = Limit(max_length, "head" if getattr(reader, "pairs", False) else keep)
+    kept = {"reader": reader.fingerprint(), "tokenizer": config.plain(spec), "limit": str(limit)}
+    target = getattr(reader, "target", "class")
+    if target != "class" or getattr(reader, "pairs", False):
+        kept |= {"target": target, "pairs": getattr(reader, "pairs", False)}
+    tokenizer = config.build("data.tokenizers", spec)
+    if hasattr(tokenizer, "identity"):
+        kept["file"] = tokenizer.identity()
+    train = splits["train"]
+    name = tokenized.fingerprint(**kept, train=train, split="vocabulary")
+    vocabulary = tokenized.folder(data_dir, name)
+    if (vocabulary / "tokenizer.json").is_file():
+        tokenizer.load(vocabulary)
+    else:
+        print(f"Training the tokenizer on {reader.name} {train}.", flush=True)
+        tokenizer.train(text for x in examples(reader, train, limit=limit) for text in texts_of(x))
+        vocabulary.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(suffix=".unfinished", dir=vocabulary))
+        tokenizer.save(part)
+        (part / "tokenizer.json").replace(vocabulary / "tokenizer.json")
+        part.rmdir()
+    expression = find_split(splits, split)
+    origin = {**kept, "train": train, "split": expression}
+    path = tokenized.folder(data_dir, tokenized.fingerprint(**origin))
+    found = tokenized.load(path)
+    if found is None:
+        print(f"Tokenising {reader.name} {expression} into {path}.", flush=True)
+        limit.cut = 0
+        read = examples(reader, expression, limit=limit)
+        found = tokenized.write(
+            path,
+            map(functools.partial(_with_array_label, reader), read),
+            tokenizer,
+            origin,
+            f"{reader.name} {expression}",
+            label_dtype={"class": np.int32, "labels": np.uint8, "number": np.float32}[target],
+        )
+        if limit.cut:
+            print(
+                f"NOTE: {limit.cut:,} texts of {reader.name} {expression} are so long that only "
+                f"{limit} were tokenised; max_length {max_length} keeps less than that.",
+                flush=True,
+            )
+    return tokenizer, found
+
+
+def examples(
+    reader,
+    expression: str,
+    chosen: np.ndarray | None = None,
+    limit: Limit | None = None,
+) -> Iterator[dict]:
+    """The examples of a slice of the data, or those at the positions `chosen` in it.
+
+    Args:
+        limit: leaves out what is too long; counts.
+    """
+    name = splitting.split_name(expression)
+    indices = splitting.parse(
+        expression, reader.splits, lambda: map(texts_of, reader.examples(name))
+    )[1]
+    indices = indices if chosen is None else indices[chosen]
+    if limit is None:
+        return reader.examples(name, indices)
+    partly = {"limit": limit} if getattr(reader, "reads_partly", False) else {}
+    return _counted(map(limit.example, reader.examples(name, indices, **partly)), len(indices))
+
+
+def _counted(examples: Iterator[dict], total: int) -> Iterator[dict]:
+    """The same examples; shows how many of all have been read."""
+    with progress("Reading texts", total, "texts", every=20.0) as advance:
+        for example in examples:
+            yield example
+            advance(1)
+
+
+def texts_of(example: Mapping) -> tuple[str, ...]:
+    """The one text of an example, or both of a pair."""
+    return (example["text"], example["pair"]) if "pair" in example else (example["text"],)
+
+
+def _with_array_label(reader, example):
+    """A multi-label example with its label ids as 0s and 1s, [classes]; others as they are."""
+    if getattr(reader, "target", "class") != "labels":
+        return example
+    label = np.zeros(len(reader.label_names), np.uint8)
+    label[list(example["label"])] = 1
+    return {**example, "label": label}
+
+
+def find_split(splits: Mapping[str, str], name: str) -> str:
+    """The slice that a split's name stands for, or the slice itself ("test[:100]").
+
+    A slice is one of the data set's own splits; of one that the config itself cut, it is an error.
+    """
+    own, bracket, _ = name.partition("[")
+    if bracket and splits.get(own, own).partition("[")[0] != own:
+        raise UserError(
+            f"{name!r}: {own!r} is cut from {splits[own]!r} here; name a slice of that."
+        )
+    if name in splits or "[" in name:
+        return splits.get(name, name)
+    raise UserError(f"The config has no split {name!r}.{nearest(name, splits)}")

@@ -1,0 +1,45 @@
+"""Looks at the labels of a training part before anything is learnt from them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bigmodel_jax.errors import UserError
+
+
+def check_labels(labels: np.ndarray, target: str, names: Sequence[str], part: str) -> list[str]:
+    """What a user should know of these labels: a sentence each.
+
+    Args:
+        labels: integers [examples] of the target "class", 0 or 1 [examples, classes] of "labels",
+            or floats [examples] of "number".
+        names: of the classes.
+        part: how to speak of the examples.
+
+    Raises:
+        UserError: all examples have the same label.
+    """
+    if (labels == labels[:1]).all():
+        only = {
+            "class": lambda: f"the class {names[labels[0]]!r}",
+            "labels": lambda: "one and the same set of labels",
+            "number": lambda: f"the number {labels[0]:g}",
+        }[target]()
+        raise UserError(f"{part} holds only {only}: there is nothing to tell apart.")
+    if target == "number":
+        return []
+    notes = []
+    occur = labels.any(0) if target == "labels" else np.bincount(labels, minlength=len(names)) > 0
+    missing = [repr(names[c]) for c in np.flatnonzero(~np.asarray(occur)).tolist()]
+    if missing:
+        more = f" and {len(missing) - 3:,} more" if len(missing) > 3 else ""
+        notes.append(
+            f"{part} has no example of {', '.join(missing[:3])}{more}: of {len(names):,} classes, "
+            f"{len(missing):,} cannot be learnt."
+        )
+    if target == "labels" and (labels.sum(1) == 1).all():
+        notes.append(
+            f"{part} has one label for every text, though its target is any number of them. Is "
+            "config.data.label_separator another?"
+        )
+    return notes

@@ -1,0 +1,44 @@
+"""Tokenizers as the `tokenizers` package writes them, in a file `tokenizer.json`."""
+
+from collections.abc import Sequence
+
+from tokenizers import Tokenizer, decoders
+
+from bigmodel_jax.errors import UserError
+
+
+def parse(content: bytes, name: str) -> Tokenizer:
+    """The tokenizer of a file's content, without the padding and truncation that it may ask for.
+
+    Raises:
+        UserError: it holds no tokenizer; `name` is that of the file.
+    """
+    try:
+        tokenizer = Tokenizer.from_str(content.decode("utf-8"))
+    except Exception as error:  # the package raises nothing more special
+        raise UserError(
+            f"{name} is not a tokenizer.json as the package tokenizers writes it: {error}."
+        ) from error
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def encode_clean(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """Ids of clean texts, without the special tokens that a model may want around them."""
+    encodings = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+    return [encoding.ids for encoding in encodings]
+
+
+def piece(tokenizer: Tokenizer, token: int) -> str:
+    """What an id stands for, with the mark of its kind: "Ġfilm", "##ing", "▁film".
+
+    Pieces of bytes are shown as text; bytes that are no whole character as "\ufffd".
+    """
+    name = tokenizer.id_to_token(token)
+    if name is None:
+        return f"<{token}>"
+    if "ByteLevel" not in f"{tokenizer.pre_tokenizer} {tokenizer.decoder}":
+        return name
+    text = decoders.ByteLevel().decode([name])
+    return f"Ġ{text[1:]}" if text.startswith(" ") else text

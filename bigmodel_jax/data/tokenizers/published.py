@@ -1,0 +1,79 @@
+"""A tokenizer that somebody published: a `tokenizer.json` of the package `tokenizers`.
+
+tokenizer=dict(name="published", path="bert-base-uncased/tokenizer.json")
+
+The file is copied whole into the run, which then needs the original no more.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bigmodel_jax.data import published
+from bigmodel_jax.data.cleaning import clean
+from bigmodel_jax.errors import UserError
+
+# Names that a separator and a mask go by: of BERT, RoBERTa, XLNet, this package and GPT-2.
+SEPARATORS = ("[SEP]", "</s>", "<sep>", "<separator>", "<|endoftext|>")
+MASKS = ("[MASK]", "<mask>")
+
+
+class Tokenizer:
+    """Text to the ids of a published tokenizer, without the special tokens around it.
+
+    Text is cleaned first, as for any tokenizer (HTML, control characters, NFKC); the file's own
+    normalisation follows. `separator` and `mask` are None where it has no token of a common name.
+
+    Args:
+        path: of the file.
+    """
+
+    def __init__(self, path: str):
+        self._path = Path(path).expanduser()
+
+    def identity(self) -> str:
+        """sha256 of the file, in hexadecimal."""
+        return hashlib.sha256(self._content()).hexdigest()
+
+    def train(self, texts: Iterable[str]) -> None:
+        """Reads the file; the texts teach it nothing and are not read."""
+        self._use(self._content())
+
+    def encode(self, text: str) -> np.ndarray:
+        """Ids of the pieces of raw text, int32 [length]."""
+        return self.encode_batch([text])[0]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """The same of many, which is faster."""
+        ids = published.encode_clean(self._tokenizer, [clean(text) for text in texts])
+        return [np.array(x, np.int32) for x in ids]
+
+    def tokens(self, ids: Sequence[int] | np.ndarray) -> list[str]:
+        """The pieces that ids stand for, with the marks that the file uses."""
+        return [published.piece(self._tokenizer, int(i)) for i in ids]
+
+    def save(self, folder: Path) -> None:
+        """Copies the file."""
+        (Path(folder) / "tokenizer.json").write_bytes(self._saved)
+
+    def load(self, folder: Path) -> None:
+        """Reads what `save` wrote; the file at `path` need not be there."""
+        self._use((Path(folder) / "tokenizer.json").read_bytes())
+
+    def _content(self) -> bytes:
+        try:
+            return self._path.read_bytes()
+        except OSError as error:
+            raise UserError(
+                f"config.data.tokenizer.path: {self._path} cannot be read: {error.strerror}."
+            ) from error
+
+    def _use(self, content: bytes) -> None:
+        self._saved = content
+        self._tokenizer = published.parse(content, str(self._path))
+        ids = self._tokenizer.get_vocab(with_added_tokens=True)
+        self.vocabulary_size = max(ids.values()) + 1
+        self.separator = next((ids[name] for name in SEPARATORS if name in ids), None)
+        self.mask = next((ids[name] for name in MASKS if name in ids), None)

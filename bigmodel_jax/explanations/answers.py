@@ -1,0 +1,216 @@
+"""What a run answers to texts, and how that is printed: a table, JSON lines, or explained in colour."""
+
+import itertools
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bigmodel_jax.explanations.pieces import STRONG, Explanation, pieces, signed, tops
+
+SHOWN_CLASSES = 5  # a table has a column for each class up to so many
+THRESHOLD = 0.5  # of several labels, those that are more probable hold
+
+# The colours of strength, for and against; each names its foreground too, so that it can be read on
+# a light and on a dark terminal. Bold and underline remain where there is no colour.
+FOR = ("", "#000000 on #c6dbef", "#000000 on #6baed6", "bold #ffffff on #08519c")
+AGAINST = ("", "#000000 on #fdd9b5", "#000000 on #fd8d3c", "bold underline #ffffff on #a63603")
+
+
+class Answer(NamedTuple):
+    """What the run says of one text.
+
+    Attributes:
+        text: or a pair of texts.
+        values: probabilities float32 [classes]; of a regression the number, [].
+        empty: there is no word in it.
+        explanation: if asked for.
+    """
+
+    text: str | tuple[str, str]
+    values: np.ndarray
+    empty: bool
+    explanation: Explanation | None = None
+
+
+class Meaning(NamedTuple):
+    """What the values stand for: "class", "labels" (any number of them) or "number"."""
+
+    target: str
+    label_names: Sequence[str]
+
+    def chosen(self, values: np.ndarray) -> list[int]:
+        """The labels that the values say; none of a number, of "labels" perhaps none."""
+        if self.target == "number":
+            return []
+        if self.target == "labels":
+            return [int(i) for i in np.argsort(-values) if values[i] > THRESHOLD]
+        return [int(values.argmax())]
+
+
+Show = Callable[[Sequence[Answer]], None]
+
+
+def one_line(text: str | tuple[str, str]) -> str:
+    """A text or a pair on one line."""
+    both = (text,) if isinstance(text, str) else text
+    return " | ".join(" ".join(part.split()) for part in both)
+
+
+def jsonl(meaning: Meaning) -> Show:
+    """An object a line, see `as_json`."""
+
+    def show(answers):
+        for answer in answers:
+            sys.stdout.write(json.dumps(as_json(answer, meaning), ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+    return show
+
+
+def as_json(answer: Answer, meaning: Meaning) -> dict[str, Any]:
+    """{"text", "label" | "labels" | "value", "probabilities": {name: p}}, and where there are:
+
+    "pair", the second text; "empty": true where there is no word; "explained", a label's name,
+    "explanation", [[token, attribution], ...], "completeness", how exact that is, "not_read", a
+    number of tokens.
+    """
+    names = meaning.label_names
+    both = (answer.text,) if isinstance(answer.text, str) else answer.text
+    line: dict[str, Any] = dict(zip(("text", "pair"), both, strict=False))
+    chosen = [names[i] for i in meaning.chosen(answer.values)]
+    if meaning.target == "number":
+        line["value"] = float(answer.values)
+    else:
+        line |= {"labels": chosen} if meaning.target == "labels" else {"label": chosen[0]}
+        line["probabilities"] = dict(zip(names, map(float, answer.values), strict=True))
+    if answer.empty:
+        line["empty"] = True
+    if (found := answer.explanation) is not None:
+        parts = found.attribution
+        line["explained"] = found.name
+        line["explanation"] = [
+            [token, float(value)] for token, value in zip(found.tokens, parts.values, strict=True)
+        ]
+        line["completeness"] = {
+            "sum": float(parts.values.sum()),
+            "difference": parts.difference,
+            "complete": parts.complete,
+            "points": parts.points,
+        }
+        if found.not_read:
+            line["not_read"] = sum(found.not_read.values())
+    return line
+
+
+def table(meaning: Meaning) -> Show:
+    """A table in pieces, one a batch, of columns that have the same width in all."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    names = meaning.label_names
+    every = meaning.target == "class" and len(names) <= SHOWN_CLASSES
+    numbers = {"class": names if every else ["probability"], "labels": [], "number": ["value"]}
+    first = True
+
+    def row(answer):
+        values, chosen = answer.values, meaning.chosen(answer.values)
+        if meaning.target == "number":
+            return [f"{values:.4g}"]
+        if meaning.target == "labels":
+            return [Text(", ".join(f"{names[i]} {values[i]:.2f}" for i in chosen) or "-")]
+        shown = values if every else values[chosen]
+        return [Text(names[chosen[0]]), *(f"{p:.4f}" for p in shown)]
+
+    def show(answers):
+        nonlocal first
+        grid = Table(box=None, expand=True, show_header=first)
+        first = False
+        if meaning.target == "class":
+            grid.add_column("label", width=max(5, *map(len, names)), no_wrap=True)
+        elif meaning.target == "labels":
+            grid.add_column("labels", ratio=1, overflow="fold")
+        for name in numbers[meaning.target]:
+            grid.add_column(name, width=max(6, len(name)), justify="right", no_wrap=True)
+        grid.add_column("text", ratio=2, no_wrap=True, overflow="ellipsis")
+        for answer in answers:
+            words = one_line(answer.text)
+            if answer.empty:
+                words = f"{words!r} (no words: the answer to nothing)"
+            grid.add_row(*row(answer), Text(words))
+        console.print(grid)
+
+    return show
+
+
+def explained(meaning: Meaning) -> Show:
+    """Of each text: the answer, the tokens in colour, the strongest in numbers, how exact they are."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+
+    def tokens(found):
+        body = Text()
+        for piece in pieces(found):
+            level = sum(abs(piece.strength) >= bound for bound in STRONG)
+            style = (FOR if piece.strength > 0 else AGAINST)[level]
+            body.append(" " * piece.space)
+            body.append(piece.text, "dim italic" if piece.value is None else style)
+        return body
+
+    def numbers(found):
+        grid = Table.grid(padding=(0, 2))
+        for justify in ("left", "right", "left", "right", "left"):
+            grid.add_column(justify=justify, overflow="fold")
+        sides = tops(found)
+        if any(sides):
+            titles = [Text(f"for {found.name}"), "", Text("against it")]
+            grid.add_row("", "", *titles, style="bold")
+        shown = iter(signed([value for side in sides for _, value in side]))
+        cells = [[(next(shown), Text(token)) for token, _ in side] for side in sides]
+        for one, other in itertools.zip_longest(*cells, fillvalue=("", "")):
+            grid.add_row("", *one, *other)
+        return grid
+
+    def show(answers):
+        for answer in answers:
+            found = answer.explanation
+            assert found is not None
+            console.print(Text(headline(answer, meaning), style="bold"))
+            if found.tokens:
+                console.print(tokens(found), numbers(found))
+            console.print(Text(f"{completeness(found)}\n", style="dim"))
+
+    return show
+
+
+def headline(answer: Answer, meaning: Meaning) -> str:
+    """The answer in a line: "pos 0.9871 (neg 0.0129)"."""
+    names, values = meaning.label_names, answer.values
+    if meaning.target == "number":
+        line = f"{names[0]} {values:.4g}"
+    else:
+        chosen = meaning.chosen(values)
+        said = ", ".join(f"{names[i]} {values[i]:.4f}" for i in chosen) or "no label"
+        others = [i for i in np.argsort(-values) if i not in chosen][: SHOWN_CLASSES - 1]
+        rest = ", ".join(f"{names[i]} {values[i]:.4f}" for i in others)
+        line = f"{said} ({rest})" if rest else said
+    if answer.empty:
+        line += " - no words: the answer to nothing"
+    return line
+
+
+def completeness(found: Explanation) -> str:
+    """A sentence: what the attributions add up to, of what, and how exactly."""
+    parts = found.attribution
+    return (
+        f"{found.what}: {parts.at_baseline:+.3g} without words, {parts.at_text:+.3g} with them. The "
+        f"difference is {parts.difference:+.3g}, the sum of all tokens {parts.values.sum():+.3g} "
+        f"({parts.points} points{'' if parts.complete else ', NOT enough to be within 1%'})."
+    )

@@ -1,0 +1,60 @@
+"""What the directory of a run says of it, read back without data, model or devices."""
+
+import json
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from bigmodel_jax import rundir, writers
+
+
+class Run(NamedTuple):
+    """What the directory of a run holds; of an older or unfinished run, what there is of it."""
+
+    path: Path
+    config: dict
+    about: dict
+    environment: dict
+    rows: list[dict]  # of metrics.jsonl, their names without the prefix of generated data
+    results: dict[str, dict]
+
+    @property
+    def during(self) -> list[str]:
+        """The evaluators that run during training."""
+        return [k for k, v in self.config["evals"].items() if v.get("every", "end") != "end"]
+
+    @property
+    def data(self) -> str:
+        reader = self.config["data"].get("reader", {})
+        known = reader.get("dataset") or reader.get("path") or reader.get("name")
+        return self.about.get("data") or known or self.config["data"]["name"]
+
+    @property
+    def generated(self) -> bool:
+        reader = self.config["data"].get("reader", {})
+        return self.about.get("generated", reader.get("name") == "synthetic_reviews")
+
+    @property
+    def best(self) -> int | None:
+        """The step whose parameters were chosen, if the run watched a metric."""
+        for result in self.results.values():
+            if found := re.match(r"step (\d+), the best by", result["chosen"]):
+                return int(found[1])
+        return None
+
+
+def load(workdir: str | Path) -> Run:
+    """Reads what is there."""
+    path = Path(workdir).expanduser().absolute()
+    config = rundir.read_config(path)
+    rows = writers.read(path / "metrics.jsonl")
+    names = [key for row in rows for key in row]
+    prefix = next((k.removesuffix("train/loss") for k in names if k.endswith("train/loss")), "")
+    rows = [{k.removeprefix(prefix): v for k, v in row.items()} for row in rows]
+    results = {p.stem: _json(p) for p in sorted((path / "results").glob("*.json"))}
+    about, environment = _json(path / "about.json"), _json(path / "environment.json")
+    return Run(path, config, about, environment, rows, results)
+
+
+def _json(path):
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

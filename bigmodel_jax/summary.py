@@ -1,0 +1,86 @@
+"""What a run says of itself: at its start, and at its end."""
+
+import datetime
+import traceback
+
+import jax
+
+from bigmodel_jax import config, experiment
+from bigmodel_jax.checkpoint import restore_variables
+from bigmodel_jax.reports import mistakes
+
+
+def describe(run, state, first: int, substitute: str | None) -> None:
+    """One line of what will run, and about.json."""
+    leaves, devices = jax.tree.leaves(state.params), jax.devices()
+    count = sum(x.size for x in leaves)
+    begin = f"going on from step {first}" if first else "from scratch"
+    data = getattr(run.source, "reader_name", None)
+    run.writer.say(
+        f"{run.config['model']['name']}: {count:,} parameters in {len(leaves)} arrays; "
+        f"{run.total:,} steps of {run.source.batch_size} on {len(devices)} "
+        f"{devices[0].device_kind} device{'s' * (len(devices) > 1)}, {begin}; "
+        f"{data or 'no data set'}, {run.source.examples:,} training examples."
+    )
+    if not first:
+        run.writer.text(0, "config", config.to_json(run.config))
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    run.folder.write_about(
+        {
+            "began": run.folder.read_about().get("began", now) if first else now,
+            "data": data,
+            "generated": bool(run.plan.prefix),
+            "substitute": substitute,
+            "train_examples": run.source.examples,
+            "parameters": count,
+            "steps": run.total,
+            "batch_size": run.source.batch_size,
+            "steps_per_epoch": run.source.steps_per_epoch,
+        }
+    )
+
+
+def finish(run, state, substitute: str | None) -> None:
+    """Evaluates the chosen parameters on what is kept for the end, the test split above all."""
+    run.keeper.wait()  # "Done" is said of a run whose last checkpoint is on the disk
+    done, chosen, variables = int(state.step), "the last step", state.variables
+    if run.stopping and run.stopping.best_step is not None:
+        chosen = f"step {run.stopping.best_step}, the best by {run.stopping.metric}"
+        if run.stopping.best_step != done:
+            best = run.keeper.folder / str(run.stopping.best_step)
+            variables = restore_variables(best, run.plan.abstract.variables)
+    metrics = {}
+    for name in (n for n in run.evaluators if n not in run.intervals):
+        results = run.folder.read_result(name)
+        if results is None or (results["step"], results["chosen"]) != (done, chosen):
+            evaluator = run.evaluators[name]
+            numbers = evaluator.run(experiment.for_evaluation(variables))
+            rest, arrays = mistakes.kept(evaluator)
+            results = {"step": done, "chosen": chosen, "metrics": numbers, **rest}
+            if run.writer.write_once(done, {f"{name}/{k}": v for k, v in numbers.items()}):
+                run.writer.show(done, name, {**rest, **arrays})
+            run.folder.write_result(name, results, arrays)
+        metrics |= {f"{name}/{key}": value for key, value in results["metrics"].items()}
+    if metrics:
+        run.writer.table(f"Results with the parameters of {chosen}:", metrics)
+    _report(run)
+    if substitute:
+        run.writer.say(f"NOTE: {substitute}")
+    generated = f" (on {run.source.reader_name}, which is generated)" if run.plan.prefix else ""
+    run.writer.say(f"Done: {run.folder.path}{generated}")
+
+
+def _report(run) -> None:
+    """Makes report.html and its like, on the first process; a run is whole without them."""
+    from bigmodel_jax.reports import make as reporting
+
+    if jax.process_index() != 0:
+        return
+    try:
+        run.writer.say(f"Report: {reporting.make(run.folder.path)}")
+    except Exception as error:  # whatever it is, hours of training are not lost to a picture
+        traceback.print_exc()
+        run.writer.say(
+            f"NOTE: the report could not be made ({type(error).__name__}: {error}). The run itself "
+            f"is whole. To try again: python -m bigmodel_jax.report --workdir={run.folder.path}"
+        )

@@ -1,0 +1,58 @@
+"""What the tasks with one target for each text share: what the model reads, members, logits."""
+
+import jax
+import jax.numpy as jnp
+
+from bigmodel_jax.errors import UserError
+from bigmodel_jax.steps import Batch, Variables
+from bigmodel_jax.tasks import base
+
+
+class Task(base.Task):
+    """For models from "tokens" and "mask" to logits [batch, classes].
+
+    A model of several members returns [members, batch, classes]. Each member has a training loss of
+    its own, so that they learn apart; what is evaluated and predicted is their combination.
+    """
+
+    target = "class"  # what a label is: a class, any number of "labels", or a "number"
+    evaluator = "classification"  # the one in evals/ for such labels
+
+    def inputs(self, batch):
+        return batch["tokens"], batch["mask"]
+
+    def check(self, source) -> None:
+        """Raises a UserError for a source whose labels mean something else, or weighed twice."""
+        if (given := getattr(source, "target", self.target)) != self.target:
+            fitting = {"class": "classify", "labels": "multilabel", "number": "regress"}
+            raise UserError(
+                f"The data's target is {given!r}, but config.task is for {self.target!r}: take "
+                f"dict(name={fitting.get(given)!r}), or another config.data.target."
+            )
+        if getattr(source, "balance", False) and getattr(self, "class_weights", None) == "balanced":
+            raise UserError(
+                "config.data.balance and config.task.class_weights='balanced' both make rare classes "
+                "count for more, together twice as much as meant: leave out one of the two."
+            )
+
+    def combine(self, logits: jax.Array) -> jax.Array:
+        """[batch, classes] float32 of [batch, classes] or [members, batch, classes]."""
+        logits = logits.astype(jnp.float32)
+        return logits if logits.ndim == 2 else logits.mean(0)
+
+    def logits(
+        self, variables: Variables, batch: Batch, presence: jax.Array | None = None
+    ) -> jax.Array:
+        """What the model answers when it does not train, [batch, classes] float32.
+
+        Args:
+            presence: [batch, length] float32, by which each token's embedding is multiplied.
+        """
+        options = {} if presence is None else {"presence": presence}
+        logits, _ = self.apply(variables, batch, None, train=False, **options)
+        return self.combine(logits)
+
+
+def over_members(values: jax.Array) -> jax.Array:
+    """[batch]: the values of a single model, [batch], or the mean of [members, batch]."""
+    return values if values.ndim == 1 else values.mean(0)

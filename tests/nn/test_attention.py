@@ -1,0 +1,160 @@
+"""Attention against JAX's, torch's and a loop, and what nobody looks at."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bigmodel_jax.errors import UserError
+from bigmodel_jax.nn import attention as module
+from bigmodel_jax.nn.attention import SelfAttention, attention
+
+BATCH, LENGTH, HEADS, SIZE = 3, 6, 4, 8
+LENGTHS = np.array([6, 2, 4])
+KEYS = (np.arange(LENGTH) < LENGTHS[:, None])[:, None, None, :]  # [b, 1, 1, keys]
+MASKS = {
+    "none": None,
+    "padding": KEYS,
+    "each query": np.random.default_rng(1).random((BATCH, 1, LENGTH, LENGTH)) < 0.6,
+    "each head": np.random.default_rng(2).random((BATCH, HEADS, LENGTH, LENGTH)) < 0.6,
+    "each head, all queries": np.random.default_rng(3).random((BATCH, HEADS, 1, LENGTH)) < 0.6,
+}
+
+
+def operands(groups=HEADS, keys=LENGTH, dtype=jnp.float32):
+    """q, k, v and a weight for each output."""
+    rng = np.random.default_rng(0)
+    shapes = [(LENGTH, HEADS), (keys, groups), (keys, groups), (LENGTH, HEADS)]
+    return [jnp.asarray(rng.normal(size=(BATCH, *shape, SIZE)), dtype) for shape in shapes]
+
+
+def by_loop(q, k, v, mask=None, causal=False):
+    """One query of one head at a time, in NumPy."""
+    q, k, v = (np.asarray(x, np.float64) for x in (q, k, v))
+    out = np.zeros_like(q)
+    mask = np.broadcast_to(True if mask is None else mask, (BATCH, HEADS, LENGTH, k.shape[1]))
+    for b, i, n in np.ndindex(BATCH, LENGTH, HEADS):
+        group = n * k.shape[2] // HEADS
+        seen = [j for j in range(k.shape[1]) if mask[b, n, i, j] and (j <= i or not causal)]
+        if seen:
+            weights = np.exp(k[b, seen, group] @ q[b, i, n] / np.sqrt(SIZE))
+            out[b, i, n] = weights @ v[b, seen, group] / weights.sum()
+    return out
+
+
+def value_and_gradients(function, inputs):
+    *inputs, weight = inputs
+    out, pull = jax.vjp(function, *inputs)
+    return out, *pull(weight)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("groups", [4, 2, 1])
+@pytest.mark.parametrize("mask", MASKS)
+def test_each_query_reads_what_it_may_see(mask, groups, causal):
+    q, k, v, _ = operands(groups)
+    got = attention(q, k, v, mask=MASKS[mask], causal=causal)
+    want = by_loop(q, k, v, MASKS[mask], causal)
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("groups", [4, 2])
+@pytest.mark.parametrize("mask", MASKS)
+def test_gradients_are_those_of_automatic_differentiation(mask, groups):
+    # Every query sees something: JAX's own gives a mean to one that does not.
+    mask = MASKS[mask]
+    if mask is not None:
+        mask = mask.copy()
+        mask[..., 0] = True
+    inputs = operands(groups)
+    got = value_and_gradients(lambda q, k, v: attention(q, k, v, mask=mask), inputs)
+    shape = (BATCH, HEADS, LENGTH, LENGTH)
+    broad = None if mask is None else np.broadcast_to(mask, shape)
+    want = value_and_gradients(
+        lambda q, k, v: jax.nn.dot_product_attention(q, k, v, mask=broad), inputs
+    )
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_keys_may_be_of_another_sequence():
+    q, k, v, _ = operands(keys=3)
+    np.testing.assert_allclose(attention(q, k, v), by_loop(q, k, v), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_it_equals_torch_in_value_and_gradients(causal):
+    torch = pytest.importorskip("torch")
+    inputs = operands()
+    mask = None if causal else KEYS
+    got = value_and_gradients(lambda q, k, v: attention(q, k, v, mask=mask, causal=causal), inputs)
+    leaves = [torch.tensor(np.array(x.swapaxes(1, 2)), requires_grad=True) for x in inputs]
+    out = torch.nn.functional.scaled_dot_product_attention(
+        *leaves[:3], attn_mask=None if mask is None else torch.tensor(mask), is_causal=causal
+    )
+    (out * leaves[3]).sum().backward()
+    want = [out.detach(), *(leaf.grad for leaf in leaves[:3])]
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_allclose(a.swapaxes(1, 2), b.numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["_fused", "_written_out"])
+def test_a_query_that_sees_nothing_gives_zeros_and_finite_gradients(form, monkeypatch):
+    mask = np.broadcast_to(KEYS & (np.arange(BATCH) != 1)[:, None, None, None], KEYS.shape)
+    inputs = operands()
+
+    def chosen(q, k, v):
+        return getattr(module, form)(q, k, v, mask)
+
+    out, *gradients = value_and_gradients(chosen, inputs)
+    assert not np.any(out[1]) and np.all(out[0])
+    assert not any(np.any(g[1]) for g in gradients)
+    assert all(np.isfinite(g).all() for g in gradients)
+
+
+@pytest.mark.parametrize("groups", [4, 2])
+@pytest.mark.parametrize("mask", MASKS)
+def test_the_form_for_a_gpu_is_the_same_function(mask, groups):
+    inputs = operands(groups)
+    results = [
+        value_and_gradients(lambda q, k, v, f=form: f(q, k, v, MASKS[mask]), inputs)
+        for form in (module._fused, module._written_out)
+    ]
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_bfloat16_is_close_and_stays_bfloat16():
+    exact = value_and_gradients(lambda *x: attention(*x, mask=KEYS), operands())
+    half = value_and_gradients(lambda *x: attention(*x, mask=KEYS), operands(dtype=jnp.bfloat16))
+    for a, b in zip(half, exact, strict=True):
+        assert a.dtype == jnp.bfloat16
+        distance = np.linalg.norm(np.asarray(a, np.float32) - b)
+        assert distance < 0.02 * np.linalg.norm(b)
+
+
+def test_large_scores_do_not_overflow():
+    q, k, v, _ = operands()
+    assert np.isfinite(attention(q * 1e4, k * 1e4, v)).all()
+
+
+def test_self_attention_names_its_parameters_and_their_axes():
+    x = jnp.ones((BATCH, LENGTH, 8))
+    params = SelfAttention(2).init(jax.random.key(0), x)["params"]
+    assert sorted(params) == ["key", "out", "query", "value"]
+    for name in ("query", "key", "value"):
+        assert params[name]["kernel"].names == ("embed", "heads", "head_dim")
+        assert params[name]["kernel"].value.shape == (8, 2, 4)
+        assert params[name]["bias"].names == ("heads", "head_dim")
+    assert params["out"]["kernel"].names == ("heads", "head_dim", "embed")
+    assert params["out"]["kernel"].value.shape == (2, 4, 8)
+    assert params["out"]["bias"].names == ("embed",)
+    # Xavier's bound for a matrix of 8 by 8, whatever the number of heads.
+    kernels = [np.abs(nn.unbox(params[name]["kernel"])).max() for name in params]
+    assert 0.5 < max(kernels) <= (6 / 16) ** 0.5
+
+
+def test_a_width_that_does_not_divide_into_heads_is_told():
+    with pytest.raises(UserError, match="width of 8 does not divide into 3 heads"):
+        SelfAttention(3).init(jax.random.key(0), jnp.ones((1, 2, 8)))
