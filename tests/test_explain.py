@@ -41,7 +41,6 @@ MODELS = {
     "textcnn": dict(name="textcnn", width=8, features=8, sizes=(2, 3)),
     "transformer": dict(name="transformer", width=8, num_heads=2),
 }
-MODELS["ensemble"] = dict(name="ensemble", members={k: MODELS[k] for k in ("bag", "lstm")})
 
 
 def large(name):

@@ -36,7 +36,7 @@ class Model(nn.Module):
     features: int = 128
     sizes: tuple[int, ...] = (3, 4, 5)
     pooling: Literal["max", "mean", "attention"] = "max"
-    dropout: float = 0.5
+    dropout: float = 0.0
     embed_dropout: float = 0.0
     word_dropout: float = 0.0
     dtype: DTypeLike = jnp.float32
@@ -81,6 +81,6 @@ class Model(nn.Module):
 
 
 VARIANTS = {
-    "kim": {"width": 300, "features": 100},
+    "kim": {"width": 300, "features": 100, "dropout": 0.5},
     "tiny": {"width": 8, "features": 4, "sizes": (2, 3)},
 }

@@ -12,7 +12,6 @@ from bigmodel_jax.errors import UserError, nearest
 from bigmodel_jax.metrics import mean
 from bigmodel_jax.steps import Aux, Variables
 from bigmodel_jax.tasks import labelled
-from bigmodel_jax.tasks.labelled import over_members
 
 
 class Task(labelled.Task):
@@ -79,22 +78,17 @@ class Task(labelled.Task):
     def loss(self, variables, batch, rng, *, train):
         labels = batch["label"]
         logits, updates = self.apply(variables, batch, rng, train=train)
-        combined = self.combine(logits)
-        if train:
-            values = over_members(self.values(logits, labels, self.label_smoothing))
-        else:
-            values = self.values(combined, labels)
+        values = self.values(logits, labels, self.label_smoothing if train else 0.0)
         weight = batch["valid"].astype(jnp.float32)
         if self.class_weights == "balanced":
             weight *= variables["class_weights"][labels]
         elif self.class_weights is not None:
             weight *= jnp.asarray(self.class_weights, jnp.float32)[labels]
-        correct = combined.argmax(-1) == labels
+        correct = logits.argmax(-1) == labels
         return mean(values, weight), Aux({"accuracy": mean(correct, batch["valid"])}, updates)
 
     def values(self, logits: jax.Array, labels: jax.Array, smoothing: float = 0.0) -> jax.Array:
-        """The loss of each example, [batch], or of each member, [members, batch]."""
-        labels = jnp.broadcast_to(labels, logits.shape[:-1])
+        """The loss of each example, [batch]."""
         if self.kind == "softmax":
             return losses.softmax_cross_entropy(logits, labels, smoothing)
         targets = jax.nn.one_hot(labels, logits.shape[-1])
@@ -102,12 +96,6 @@ class Task(labelled.Task):
             return losses.sigmoid_cross_entropy(logits, targets, smoothing).sum(-1)
         targets = targets * (1 - smoothing) + smoothing / logits.shape[-1]
         return losses.squared_error(self.probabilities(logits), targets).sum(-1)
-
-    def combine(self, logits):
-        """Members' log-probabilities are averaged, or, of the sigmoid loss, their log-odds."""
-        if logits.ndim == 3 and self.kind != "sigmoid":
-            logits = jax.nn.log_softmax(logits.astype(jnp.float32))
-        return super().combine(logits)
 
     def probabilities(self, logits: jax.Array) -> jax.Array:
         """[batch, classes], float32; with the sigmoid loss each class has its own, not one sum."""

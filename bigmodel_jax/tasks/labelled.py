@@ -1,4 +1,4 @@
-"""What the tasks with one target for each text share: what the model reads, members, logits."""
+"""What the tasks with one target for each text share: what the model reads, its logits."""
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +9,7 @@ from bigmodel_jax.tasks import base
 
 
 class Task(base.Task):
-    """For models from "tokens" and "mask" to logits [batch, classes].
-
-    A model of several members returns [members, batch, classes]. Each member has a training loss of
-    its own, so that they learn apart; what is evaluated and predicted is their combination.
-    """
+    """For models from "tokens" and "mask" to logits [batch, classes]."""
 
     target = "class"  # what a label is: a class, any number of "labels", or a "number"
     evaluator = "classification"  # the one in evals/ for such labels
@@ -35,11 +31,6 @@ class Task(base.Task):
                 "count for more, together twice as much as meant: leave out one of the two."
             )
 
-    def combine(self, logits: jax.Array) -> jax.Array:
-        """[batch, classes] float32 of [batch, classes] or [members, batch, classes]."""
-        logits = logits.astype(jnp.float32)
-        return logits if logits.ndim == 2 else logits.mean(0)
-
     def logits(
         self, variables: Variables, batch: Batch, presence: jax.Array | None = None
     ) -> jax.Array:
@@ -50,9 +41,4 @@ class Task(base.Task):
         """
         options = {} if presence is None else {"presence": presence}
         logits, _ = self.apply(variables, batch, None, train=False, **options)
-        return self.combine(logits)
-
-
-def over_members(values: jax.Array) -> jax.Array:
-    """[batch]: the values of a single model, [batch], or the mean of [members, batch]."""
-    return values if values.ndim == 1 else values.mean(0)
+        return logits.astype(jnp.float32)

@@ -12,7 +12,6 @@ from bigmodel_jax.errors import UserError
 from bigmodel_jax.metrics import mean
 from bigmodel_jax.steps import Aux, Variables
 from bigmodel_jax.tasks import labelled
-from bigmodel_jax.tasks.labelled import over_members
 
 
 class Task(labelled.Task):
@@ -62,17 +61,13 @@ class Task(labelled.Task):
     def loss(self, variables, batch, rng, *, train):
         labels, valid = batch["label"], batch["valid"]
         logits, updates = self.apply(variables, batch, rng, train=train)
-        combined = self.combine(logits)
         smoothing = self.label_smoothing if train else 0.0
-        given = logits if train else combined
-        values = losses.sigmoid_cross_entropy(
-            given, jnp.broadcast_to(labels, given.shape), smoothing
-        )
+        values = losses.sigmoid_cross_entropy(logits, labels, smoothing)
         if self.balanced:
             values *= jnp.where(labels > 0, variables["pos_weight"], 1.0)
-        right = ((combined >= 0) == (labels > 0)).all(-1)
+        right = ((logits >= 0) == (labels > 0)).all(-1)
         metrics = {"subset_accuracy": mean(right, valid)}
-        return mean(over_members(values.mean(-1)), valid), Aux(metrics, updates)
+        return mean(values.mean(-1), valid), Aux(metrics, updates)
 
     def predict(self, variables, batch) -> dict[str, jax.Array]:
         """{"logits": [batch, classes], "probabilities": [batch, classes]}, float32."""

@@ -14,7 +14,6 @@ import numpy as np
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.steps import Variables
 from bigmodel_jax.tasks import classify
-from bigmodel_jax.trees import flatten, map_paths
 
 
 class Task(classify.Task):
@@ -53,9 +52,9 @@ class Task(classify.Task):
         Takes memory of 12 bytes for each class and bucket, next to the ratios themselves.
         """
         variables = super().fit(variables, batches)
-        stats, features = variables["naive_bayes"], jax.jit(self.model.features)
-        path, shape = next((p, x.shape) for p, x in flatten(stats).items())
-        counts = np.zeros(shape[::-1], np.int32)
+        features = jax.jit(self.model.features)
+        buckets, classes = np.shape(variables["naive_bayes"]["ratios"])
+        counts = np.zeros((classes, buckets), np.int32)
         for batch in batches:
             ids, counted, _ = jax.device_get(features(batch["tokens"], batch["mask"]))
             counted = counted & batch["valid"][:, None]
@@ -63,8 +62,7 @@ class Task(classify.Task):
             np.add.at(counts, (labels[counted], ids[counted]), 1)
         ratios = log_count_ratios(counts, self.alpha)
         ratios[:, counts.sum(0) < max(self.min_count, 1)] = 0.0
-        fitted = {path: np.ascontiguousarray(ratios.T)}
-        return {**variables, "naive_bayes": map_paths(lambda p, x: fitted[p], stats)}
+        return {**variables, "naive_bayes": {"ratios": np.ascontiguousarray(ratios.T)}}
 
 
 def log_count_ratios(counts: np.ndarray, alpha: float = 1.0) -> np.ndarray:

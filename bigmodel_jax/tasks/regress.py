@@ -12,7 +12,6 @@ from bigmodel_jax.errors import UserError, nearest
 from bigmodel_jax.metrics import mean
 from bigmodel_jax.steps import Aux, Variables
 from bigmodel_jax.tasks import labelled
-from bigmodel_jax.tasks.labelled import over_members
 
 
 class Task(labelled.Task):
@@ -49,11 +48,10 @@ class Task(labelled.Task):
     def loss(self, variables, batch, rng, *, train):
         scaling, labels, valid = variables["scaling"], batch["label"], batch["valid"]
         outputs, updates = self.apply(variables, batch, rng, train=train)
-        combined = self.combine(outputs)[..., 0]
-        given = outputs[..., 0] if train else combined
+        outputs = outputs[..., 0].astype(jnp.float32)
         wanted = (labels - scaling["mean"]) / scaling["deviation"]
-        values = over_members(self.values(given, jnp.broadcast_to(wanted, given.shape)))
-        error = jnp.abs(combined - wanted) * scaling["deviation"]
+        values = self.values(outputs, wanted)
+        error = jnp.abs(outputs - wanted) * scaling["deviation"]
         return mean(values, valid), Aux({"mae": mean(error, valid)}, updates)
 
     def predict(self, variables, batch) -> dict[str, jax.Array]:

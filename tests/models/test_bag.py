@@ -35,16 +35,19 @@ def by_loop(model, variables, presence=None):
     """The logits of each text, one distinct n-gram after the other."""
     params, logits = variables["params"], []
     for t, (row, length) in enumerate(zip(TOKENS, LENGTHS, strict=True)):
-        total, found = 0.0, ngrams(row[:length], model.n, model.buckets)
-        for i, places in found.items():
-            share = 1.0 if presence is None else presence[t][list(places[0])].mean()
-            if "embed" in params:
-                total += share * params["embed"]["embedding"][i]
-            elif "naive_bayes" in variables:
-                total += share * params["embedding"][i] * variables["naive_bayes"]["ratios"][i]
-            else:
-                total += share * params["embedding"][i]
-        number = max(len(found), 1)
+        there = np.ones(length) if presence is None else presence[t, :length]
+        first = max(length - model.ending, 0) if model.ending else length
+        total = 0.0
+        for start, weight in ((0, 1.0), (first, model.ending_weight)):
+            for i, places in ngrams(row[start:length], model.n, model.buckets).items():
+                share = weight * there[start:][list(places[0])].mean()
+                if "embed" in params:
+                    total += share * params["embed"]["embedding"][i]
+                elif "naive_bayes" in variables:
+                    total += share * params["embedding"][i] * variables["naive_bayes"]["ratios"][i]
+                else:
+                    total += share * params["embedding"][i]
+        number = max(len(ngrams(row[:length], model.n, model.buckets)), 1)
         total = total / {"sum": 1.0, "mean": number, "sqrt": number**0.5}[model.pooling]
         if "embed" in params:
             total = np.broadcast_to(total, (model.width,)) @ params["head"]["kernel"]
@@ -64,9 +67,28 @@ def test_logits_equal_those_of_a_loop(form, pooling, presence):
         np.testing.assert_allclose(logits, want, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("presence", [None, PRESENCE])
+@pytest.mark.parametrize("ending", [1, 3, 7, 20])
 @pytest.mark.parametrize("form", FORMS)
-def test_neither_the_ids_nor_the_amount_of_padding_matter(form):
-    model, variables = build(form, n=3)
+def test_ngrams_of_the_ending_count_more(form, ending, presence):
+    fields = {"pooling": "sqrt", "n": 3, "ending": ending, "ending_weight": 0.7}
+    model, variables = build(form, **fields)
+    logits = model.apply(variables, TOKENS, MASK, presence=presence)
+    want = by_loop(model, variables, presence)
+    np.testing.assert_allclose(logits, want, rtol=1e-5, atol=1e-5)
+    # One that is as long as the text is the text again.
+    if ending >= MASK.shape[1]:
+        plain = build(form, pooling="sqrt", n=3)[0].apply(
+            variables, TOKENS, MASK, presence=presence
+        )
+        nothing = model.apply(variables, TOKENS, np.zeros_like(MASK), presence=presence)
+        np.testing.assert_allclose(logits - nothing, 1.7 * (plain - nothing), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("ending", [0, 3])
+@pytest.mark.parametrize("form", FORMS)
+def test_neither_the_ids_nor_the_amount_of_padding_matter(form, ending):
+    model, variables = build(form, n=3, ending=ending)
     want = model.apply(variables, TOKENS, MASK)
     got = model.apply(variables, np.where(MASK, TOKENS, 5), MASK)
     np.testing.assert_array_equal(got, want)
@@ -123,7 +145,7 @@ def test_presence_of_one_everywhere_changes_nothing(form):
 @pytest.mark.parametrize("form", FORMS)
 def test_logits_are_affine_in_presence(form):
     """So that integrated gradients need one point, and are exact."""
-    model, variables = build(form, n=3)
+    model, variables = build(form, n=3, ending=3)
 
     def logits(presence):
         return model.apply(variables, TOKENS, MASK, presence=jnp.asarray(presence, jnp.float32))
@@ -149,7 +171,7 @@ def test_without_a_word_half_of_its_bigrams_is_left():
 
 @pytest.mark.parametrize("form", FORMS)
 def test_gradients_equal_the_slope_of_the_loop(form):
-    model, variables = build(form, pooling="sqrt")
+    model, variables = build(form, pooling="sqrt", ending=3)
     fixed = {k: v for k, v in variables.items() if k != "params"}
     weights = np.random.default_rng(4).normal(size=(len(TOKENS), CLASSES)).astype(np.float32)
 
@@ -174,7 +196,7 @@ def test_gradients_equal_the_slope_of_the_loop(form):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_batch_split_over_devices_gives_the_same(form):
-    model, variables = build(form, n=3)
+    model, variables = build(form, n=3, ending=3)
     fixed = {k: v for k, v in variables.items() if k != "params"}
 
     @jax.jit

@@ -1,4 +1,4 @@
-"""Classification: members, class weights, and what presence changes."""
+"""Classification: its loss, class weights, and what presence changes."""
 
 import flax.linen as nn
 import jax
@@ -14,17 +14,14 @@ CLASSES = 3
 
 
 class Given(nn.Module):
-    """Its logits are the tokens, turned to floats: [batch, classes] or [members, batch, classes]."""
+    """Its logits are the tokens, turned to floats: [batch, classes]."""
 
     num_classes: int = CLASSES
-    members: int = 0
 
     def __call__(self, tokens, mask, *, train=False, presence=None):
         logits = tokens.astype(jnp.float32) / 4
         if presence is not None:
             logits *= presence
-        if self.members:
-            logits = jnp.stack([logits * (m + 1) - m for m in range(self.members)])
         return logits
 
 
@@ -38,11 +35,6 @@ def make_batch(rows=8, seed=0):
     }
 
 
-def member_logits(batch, members):
-    logits = batch["tokens"].astype(np.float64) / 4
-    return np.stack([logits * (m + 1) - m for m in range(members)])
-
-
 def log_softmax(x):
     return x - np.log(np.exp(x).sum(-1, keepdims=True))
 
@@ -52,35 +44,14 @@ def loss(task, batch, train):
     return float(value.total / value.weight), aux
 
 
-def test_members_have_a_loss_each_and_are_judged_together():
-    batch, valid = make_batch(), slice(0, 7)
-    log_p = log_softmax(member_logits(batch, 2))[:, valid]
-    nats = -log_p[:, np.arange(7), batch["label"][valid]]
-    task = Task(Given(members=2))
-    assert loss(task, batch, True)[0] == pytest.approx(nats.mean(), rel=1e-5)
-
-    together = log_softmax(log_p.mean(0))
-    value, aux = loss(task, batch, False)
-    assert value == pytest.approx(-together[np.arange(7), batch["label"][valid]].mean(), rel=1e-5)
-    right = (together.argmax(-1) == batch["label"][valid]).mean()
+def test_the_loss_is_the_cross_entropy_of_what_is_real():
+    batch = make_batch()
+    log_p = log_softmax(batch["tokens"].astype(np.float64) / 4)[:7]
+    nats = -log_p[np.arange(7), batch["label"][:7]]
+    value, aux = loss(Task(Given()), batch, True)
+    assert value == pytest.approx(nats.mean(), rel=1e-5)
+    right = (log_p.argmax(-1) == batch["label"][:7]).mean()
     assert float(aux.metrics["accuracy"].total) / 7 == pytest.approx(right)
-    probabilities = task.predict({}, batch)["probabilities"][valid]
-    np.testing.assert_allclose(probabilities, np.exp(together), rtol=1e-5)
-
-
-def test_members_of_the_sigmoid_loss_are_averaged_in_log_odds():
-    batch = make_batch()
-    expected = 1 / (1 + np.exp(-member_logits(batch, 3).mean(0)))
-    found = Task(Given(members=3), loss="sigmoid").predict({}, batch)["probabilities"]
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
-
-
-@pytest.mark.parametrize("kind", ["softmax", "sigmoid", "squared_error"])
-def test_equal_members_are_one_model(kind):
-    batch = make_batch()
-    one, many = Task(Given(), loss=kind), Task(Given(members=1), loss=kind)
-    for train in (True, False):
-        assert loss(one, batch, train)[0] == pytest.approx(loss(many, batch, train)[0], rel=1e-6)
 
 
 def test_logits_are_those_of_predict_and_presence_reaches_the_model():

@@ -14,11 +14,8 @@ from bigmodel_jax.tasks.multilabel import Task
 class Given(nn.Module):
     """Its logits are the tokens, turned to floats."""
 
-    members: int = 0
-
     def __call__(self, tokens, mask, *, train=False):
-        logits = tokens.astype(jnp.float32) / 4
-        return jnp.stack([logits, -logits]) if self.members else logits
+        return tokens.astype(jnp.float32) / 4
 
 
 def make_batch(rows=8, classes=5):
@@ -50,15 +47,6 @@ def test_subset_accuracy_counts_texts_with_every_label_right():
     right = ((batch["tokens"] >= 0) == batch["label"]).all(1)[:7].mean()
     metrics = loss(Task(Given()), batch)[1].metrics["subset_accuracy"]
     assert float(metrics.total / metrics.weight) == pytest.approx(right) and right >= 3 / 7
-
-
-def test_members_learn_apart_and_predict_together():
-    batch, task = make_batch(), Task(Given(members=2))
-    logits = np.stack([batch["tokens"], -batch["tokens"]]).astype(np.float32) / 4
-    each = optax.sigmoid_binary_cross_entropy(logits, np.stack([batch["label"]] * 2))[:, :7]
-    assert loss(task, batch)[0] == pytest.approx(float(each.mean()), rel=1e-6)
-    np.testing.assert_allclose(task.predict({}, batch)["probabilities"], 0.5)
-    assert loss(task, batch, train=False)[0] == pytest.approx(np.log(2), rel=1e-6)
 
 
 def test_balanced_weights_make_presence_and_absence_weigh_the_same():

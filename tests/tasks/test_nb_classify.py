@@ -9,7 +9,6 @@ import pytest
 
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.models.bag import Model
-from bigmodel_jax.models.ensemble import Model as Ensemble
 from bigmodel_jax.tasks.nb_classify import Task, log_count_ratios
 from tests.ngrams_by_loop import ngrams
 
@@ -86,24 +85,6 @@ def test_fit_writes_the_ratios_and_nothing_else():
     before = variables["naive_bayes"]["ratios"]
     assert (ratios.shape, ratios.dtype) == (before.shape, before.dtype)
     assert fitted["params"] is variables["params"]
-
-
-def test_fit_fills_the_ratios_of_the_member_that_has_them():
-    bag = dict(name="bag", n=N, buckets=BUCKETS, naive_bayes=True)
-    members = dict(cnn=dict(name="textcnn", width=4, features=4), words=bag)
-    task = Task(Ensemble(VOCABULARY, CLASSES, members))
-    variables = nn.unbox(task.init(jax.random.key(0), make_batches()[0]))
-    fitted = task.fit(variables, make_batches())
-    alone, its_variables = make_task()
-    want = alone.fit(its_variables, make_batches())["naive_bayes"]["ratios"]
-    np.testing.assert_array_equal(fitted["naive_bayes"]["words"]["ratios"], want)
-    assert fitted["params"] is variables["params"]
-
-
-def test_an_ensemble_has_one_member_with_naive_bayes():
-    bag = dict(name="bag", n=N, buckets=BUCKETS, naive_bayes=True)
-    with pytest.raises(UserError, match="a, b have naive_bayes=True; one may"):
-        Task(Ensemble(VOCABULARY, CLASSES, dict(a=bag, b=dict(bag, n=1))))
 
 
 def test_rare_features_are_taken_out():
