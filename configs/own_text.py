@@ -23,7 +23,8 @@ label only in test is refused, with the file and the line.
     own_text.py:target=labels     any number of labels a text, "red,round" in the label's column
     own_text.py:target=number     a number to be estimated
     own_text.py:tokenizer=bpe     subwords (also wordpiece, unigram) in place of words
-    own_text.py:fold=2/5          validates on the second fifth of train
+    own_text.py:fold=2/5          trains on four fifths of train, and only validates, on the second
+                                  fifth (a little kindly: the epoch is chosen by it, too)
 
 Several go together: own_text.py:textcnn,tokenizer=bpe,fold=1/5. A tenth of train is held out to
 choose the epoch by, or DIR/val.* where there is one; data without a test split is cut 80/10/10.
@@ -90,14 +91,15 @@ def get_config(arg=None):
     if arg.tokenizer != "words":
         size = 300 if arg.tiny else 16_000
         config.data.tokenizer = dict(name="subword", kind=arg.tokenizer, vocabulary_size=size)
-    if arg.fold:
-        parts = dict(train=f"train[not fold {arg.fold}]", val=f"train[fold {arg.fold}]")
-        config.data.splits.update(parts)
     config.ema = 0.0
     config.duration = "2 epochs" if arg.tiny else "20 epochs"
     config.evals = dict(
         val=dict(name=evaluator, split="val", every="1 epochs"),
         test=dict(name=evaluator, split="test", every="end"),
     )
+    if arg.fold:
+        parts = dict(train=f"train[not fold {arg.fold}]", val=f"train[fold {arg.fold}]")
+        config.data.splits = parts
+        del config.evals.test
     config.early_stopping = dict(metric="val/loss", mode="min", patience=3)
     return config
