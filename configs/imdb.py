@@ -85,7 +85,8 @@ def bilstm(config, tiny):
     config.model.update(bidirectional=True, pooling="max", dtype="bfloat16")
     config.model.update(dropout=0.5, embed_dropout=0.3, word_dropout=0.2)
     schedule = dict(name="cosine", warmup="5%")
-    config.optimizer = dict(name="adam", lr=3e-3, eps=1e-5, clip=1.0, schedule=schedule)
+    lr = 1e-2 if tiny else 3e-3
+    config.optimizer = dict(name="adam", lr=lr, eps=1e-5, clip=1.0, schedule=schedule)
     config.duration = "4 epochs"
 
 
@@ -103,7 +104,7 @@ def textcnn(config, tiny):
 def transformer(config, tiny):
     """A small pre-norm encoder, read by the mean over tokens."""
     sequences(config, tiny, vocabulary_size=25_000)
-    config.model = dict(name="transformer", width=16 if tiny else 128, num_heads=2 if tiny else 4)
+    config.model = dict(name="transformer", width=16 if tiny else 128, num_heads=4)
     config.model.update(num_layers=2, mlp_ratio=2, dtype="bfloat16")
     config.model.update(dropout=0.2, embed_dropout=0.2, word_dropout=0.2)
     schedule = dict(name="cosine", warmup="10%")

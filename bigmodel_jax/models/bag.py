@@ -22,7 +22,9 @@ from bigmodel_jax.nn.ngrams import distinct_ngrams
 
 
 class Model(nn.Module):
-    """Classifies a text by its distinct n-grams; where they stand and how often is of no account.
+    """Classifies a text by its distinct n-grams; how often they occur is of no account.
+
+    Where they stand is of none either, but for the `ending`.
 
     Attributes:
         n: words in the longest n-gram.
