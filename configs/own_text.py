@@ -81,7 +81,7 @@ def get_config(arg=None):
         config.model.update(n=2, buckets=2**10 if arg.tiny else 2**20, ending=0)
         config.model.update(naive_bayes=arg.target == "class")
         config.task = dict(name="nb_classify")
-        config.optimizer = dict(name="adam", lr=0.1, eps=1e-4)
+        config.optimizer = dict(name="adam", lr=0.03, eps=1e-4)
         config.data.update(max_length=64 if arg.tiny else 1024, buckets=(), batch_size=16)
     else:
         config.data.update(max_length=64 if arg.tiny else 256, buckets=(), batch_size=32)
