@@ -4,7 +4,21 @@
     python -m bigmodel_jax.main --config=configs/imdb.py            the default, bag
     python -m bigmodel_jax.main --config=configs/imdb.py:bilstm
 
-RESULTS
+    bag         hashed word 1- to 3-grams, a linear model over naive-Bayes features, all of train:
+                test accuracy (bag) 92.43 +- 0.01 % over 3 seeds, 1.4 to 2.3 minutes a seed
+    lstm        10,000 words, an embedding of 256, one LSTM of 128 read at the last real token:
+                test accuracy (lstm) 88.91 +- 0.19 % over 3 seeds, 3.0 to 10.5 minutes a seed
+    bilstm      25,000 words, an embedding of 100, an LSTM of 256 each way, maximum over time:
+                test accuracy (bilstm) 88.24 (one seed), 12.2 minutes a seed
+    textcnn     25,000 words, an embedding of 128, 128 windows of 2, 3 and 4 words, maximum over time:
+                test accuracy (textcnn) 89.96 (one seed), 3.0 minutes a seed
+    transformer 25,000 words, two pre-norm blocks of 128, mean over tokens:
+                not yet run on IMDB to its end
+    quick       the lstm on generated reviews (synthetic_reviews), in two minutes without a download
+
+Mean and standard deviation, on 2 cores of an AMD EPYC that had other work to do, 2026-11-22, with
+the texts tokenised before (half a minute more); imdb.expected.json holds the single values. The
+networks compute products in bfloat16; --config.model.dtype=float32 is slower.
 
 `strict` stops where IMDB is not to be had, instead of training on generated reviews; `tiny` shrinks
 any of them to seconds; `seed=1` is another seed: `--config=configs/imdb.py:lstm,strict,seed=1`.
@@ -102,8 +116,10 @@ def textcnn(config, tiny):
 
 
 def transformer(config, tiny):
-    """A small pre-norm encoder, read by the mean over tokens."""
+    """A small pre-norm encoder, read by the mean over tokens; its cost grows with the square."""
     sequences(config, tiny, vocabulary_size=25_000)
+    if not tiny:
+        config.data.update(max_length=256, buckets=(64, 128, 192))
     config.model = dict(name="transformer", width=16 if tiny else 128, num_heads=4)
     config.model.update(num_layers=2, mlp_ratio=2, dtype="bfloat16")
     config.model.update(dropout=0.2, embed_dropout=0.2, word_dropout=0.2)
