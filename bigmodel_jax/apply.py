@@ -50,7 +50,7 @@ class Applied:
         self._tokenizer, self.label_names = encoding.load_assets(assets, config["data"])
         self.target = getattr(self.task, "target", "class")
         reader = config["data"]["reader"]
-        self.pairs = bool(reader.get("pair_column") or reader.get("pairs"))
+        self.pairs = reader.get("pair_column") is not None
         init = experiment.make_init(config, self.task, self._batch([], self._rows))
         restored = restore_variables(checkpoint, sharding.abstract(init, mesh))
         self.variables = experiment.for_evaluation(restored)
@@ -66,11 +66,16 @@ class Applied:
             batch_size: rows that the batch is padded to, so that few shapes are compiled; more
                 where the devices do not divide it.
         """
+        return self.answer(texts, batch_size)[0]
+
+    def answer(self, texts: Sequence[Text], batch_size: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """(what `predict` gives, bool [texts]: the model sees nothing of it, or of both of a pair)."""
         rows = -(-max(batch_size, len(texts)) // self._rows) * self._rows
         batch = self._batch(texts, rows)
         outputs = self._predict(self.variables, sharding.put(batch, self.mesh))
         values = outputs["values" if self.target == "number" else "probabilities"]
-        return np.asarray(values)[: len(texts)]
+        empty = batch["mask"].sum(1) <= self.pairs  # a pair has a separator
+        return np.asarray(values)[: len(texts)], empty[: len(texts)]
 
     def explain(self, text: Text, label: int = 0) -> Explanation:
         """What each token adds to the log-odds of a label, or to the number that is predicted.
@@ -98,10 +103,6 @@ class Applied:
             attribution=found._replace(values=found.values[:kept]),
             not_read=self._not_read(text),
         )
-
-    def is_empty(self, text: Text) -> bool:
-        """Whether the model sees nothing of a text, or of both of a pair."""
-        return int(self._batch([text], 1)["mask"].sum()) <= self.pairs  # a pair has a separator
 
     @functools.cached_property
     def _slopes(self):
@@ -155,9 +156,7 @@ def _mesh(sizes: Mapping[str, Any]) -> jax.sharding.Mesh:
 
 
 def _in_float32(spec: Any) -> Any:
-    """A model's spec, or one of several models, with every compute dtype float32."""
-    if isinstance(spec, Mapping):
-        return {k: "float32" if k == "dtype" else _in_float32(v) for k, v in spec.items()}
-    if isinstance(spec, (list, tuple)):
-        return [_in_float32(item) for item in spec]
-    return spec
+    """A model's spec with every compute dtype float32."""
+    if not isinstance(spec, Mapping):
+        return spec
+    return {k: "float32" if k == "dtype" else _in_float32(v) for k, v in spec.items()}

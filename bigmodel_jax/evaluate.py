@@ -5,7 +5,11 @@
 
 The numbers are those of the run itself, bit for bit on the same devices. They go to
 results/SPLIT.json of the run, with the most confident mistakes, unless they are there already; what
-the model said of each example goes to results/SPLIT.npz. `report` then shows them.
+the model said of each example goes to results/SPLIT.npz. `report` then shows them. The files of a
+slice are called as in these examples:
+
+    test[:1000]  test_-to-1000    train[fold 2/5]   train_fold_2of5
+    test[10%:]   test_10pct-to-   test[hash :90%]   test_hash-to-90pct
 """
 
 import functools
@@ -97,7 +101,7 @@ def record(workdir: str, result: dict[str, Any]) -> str:
     from bigmodel_jax.rundir import RunDir
 
     run = RunDir(workdir)
-    name = re.sub(r"[^\w.-]+", "_", result["name"]).strip("_")
+    name = file_name(result["name"])
     path = run.path / "results" / f"{name}.json"
     old, metrics = run.read_result(name), result["metrics"]
     rest, arrays = mistakes.split(result["details"])
@@ -113,6 +117,21 @@ def record(workdir: str, result: dict[str, Any]) -> str:
         head = {**old, "metrics": metrics}
     run.write_result(name, {**head, **rest}, arrays)
     return f"Written to {path}."
+
+
+def file_name(name: str) -> str:
+    """What files of an evaluator or a split are called: slices that differ have names that differ.
+
+    Of a slice "[" becomes "_", ":" "-to-", "%" "pct" and "/" "of"; any other character that may be
+    no part of a file's name becomes "~" and its code point.
+    """
+    split, bracket, part = name.partition("[")
+    part = re.sub(r"\s*([:/%\]])\s*", r"\1", part.strip()).removesuffix("]")
+    part = re.sub(r"\s+", "_", part)
+    for sign, word in ((":", "-to-"), ("%", "pct"), ("/", "of")):
+        part = part.replace(sign, word)
+    whole = split.strip() + "_" * len(bracket) + part
+    return re.sub(r"[^\w.-]", lambda match: f"~{ord(match[0]):x}", whole)
 
 
 if __name__ == "__main__":

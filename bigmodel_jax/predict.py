@@ -40,8 +40,13 @@ def define_flags() -> None:
     flags.DEFINE_string("workdir", None, "The directory of the run to apply.")
     flags.DEFINE_multi_string("text", [], "A text; may be given several times.")
     flags.DEFINE_multi_string("pair_text", [], "Of a run on pairs: the second text of each --text.")
-    flags.DEFINE_string("file", None, "A file: a text a line, or .csv, .tsv, .jsonl.")
-    flags.DEFINE_string("text_column", "text", "Of a .csv, .tsv or .jsonl file.")
+    flags.DEFINE_string(
+        "file",
+        None,
+        "A file: .csv, .tsv, .jsonl or .parquet, else a text a line; all but .parquet may be "
+        "compressed: .gz, .zst.",
+    )
+    flags.DEFINE_string("text_column", "text", "Of a .csv, .tsv, .jsonl or .parquet file.")
     flags.DEFINE_string("pair_column", None, "The same, of the second text of a pair.")
     flags.DEFINE_enum("format", "table", ["table", "jsonl"], "Of the output.")
     flags.DEFINE_integer("batch_size", 64, "Texts computed at once.", lower_bound=1)
@@ -64,22 +69,26 @@ def main() -> None:
             f"There are {len(options.text)} --text and {len(options.pair_text)} --pair_text: "
             "give one for each."
         )
-    batch_size = options.batch_size
+    if options.pair_column and not options.file:
+        raise UserError("--pair_column is of a --file, and there is none: leave it out.")
+    batch_size, tabs = options.batch_size, False
     if options.pair_text:
         texts = zip(options.text, options.pair_text, strict=True)
     elif options.text:
         texts = iter(options.text)
     elif options.file:
-        texts = read(Path(options.file).expanduser(), options.text_column, options.pair_column)
+        path = Path(options.file).expanduser()
+        texts = read(path, options.text_column, options.pair_column)
+        tabs = extension(path) not in TABLES
     else:
-        texts = (line.rstrip("\r\n") for line in _stdin())
+        texts, tabs = (line.rstrip("\r\n") for line in _stdin()), True
         if sys.stdin.isatty():
             batch_size = 1  # whoever types wants an answer to each line
             print("Type a text and press Enter; Ctrl-D ends.", file=sys.stderr)
     explaining = None
     if options.explain or options.explain_class or options.explain_html:
         explaining = Explaining(options.explain_class, options.explain_html)
-    if not predict(options.workdir, texts, batch_size, options.format, explaining):
+    if not predict(options.workdir, texts, batch_size, options.format, explaining, tabs):
         raise UserError(f"There are no texts in {options.file or 'standard input'}.")
 
 
@@ -89,8 +98,13 @@ def predict(
     batch_size: int,
     form: str,
     explaining: Explaining | None = None,
+    tabs: bool = False,
 ) -> int:
-    """Prints what the run says of `texts`, batch by batch; how many there were."""
+    """Prints what the run says of `texts`, batch by batch; how many there were.
+
+    Args:
+        tabs: for a run on pairs, a text is cut into two at its first tab.
+    """
     from bigmodel_jax.apply import load_run
     from bigmodel_jax.explanations import answers
     from bigmodel_jax.explanations.page import ExplanationPage
@@ -110,11 +124,11 @@ def predict(
             if explaining.page:
                 page = ExplanationPage(Path(explaining.page).expanduser(), meaning, workdir)
                 shows.append(stack.enter_context(page).add)
-        for batch in batches(_fitting(texts, run.pairs), batch_size):
+        for batch in batches(_fitting(texts, run.pairs, tabs), batch_size):
             rows = batch_size if count else 0  # a lone batch need not be padded
             found = [
-                answers.Answer(text, values, run.is_empty(text))
-                for text, values in zip(batch, run.predict(batch, rows), strict=True)
+                answers.Answer(text, values, bool(empty))
+                for text, values, empty in zip(batch, *run.answer(batch, rows), strict=True)
             ]
             if explaining:
                 found = [_explain(run, answer, meaning, explaining.label) for answer in found]
@@ -124,7 +138,8 @@ def predict(
             count += len(batch)
     if incomplete:
         print(
-            f"NOTE: in {incomplete} of {count} explanations the attributions do not add up within 1%.",
+            f"NOTE: in {incomplete} of {count} explanations the attributions do not add up within "
+            f"{answers.CLOSE}.",
             file=sys.stderr,
         )
     if explaining and explaining.page:
@@ -144,19 +159,21 @@ def _check_label(label, meaning):
         raise UserError(f"--explain_class={label}.{nearest(label, meaning.label_names)}")
 
 
-def _fitting(texts: Iterable[Text], pairs: bool) -> Iterator[Text]:
-    """The texts as the run reads them: one each, or pairs, which a tab may separate."""
+def _fitting(texts: Iterable[Text], pairs: bool, tabs: bool) -> Iterator[Text]:
+    """The texts as the run reads them: one each, or pairs."""
     for text in texts:
         if pairs and isinstance(text, str):
             first, tab, second = text.partition("\t")
-            if not tab:
+            if not tab or not tabs:
                 raise UserError(
                     "This run reads pairs of texts: give a --pair_text for each --text, or "
-                    "--file and --pair_column, or lines with a tab between the two."
+                    "a --file with --pair_column, or lines with a tab between the two."
                 )
             yield first, second
         elif not pairs and not isinstance(text, str):
-            raise UserError("This run reads single texts, not pairs: leave out --pair_text.")
+            raise UserError(
+                "This run reads single texts, not pairs: leave out --pair_text and --pair_column."
+            )
         else:
             yield text
 
@@ -165,16 +182,22 @@ def read(path: Path, text_column: str = "text", pair_column: str | None = None) 
     """The texts of a file, one after another, or pairs; labels, if there are any, are not looked at.
 
     Raises:
-        UserError: it is not there, not UTF-8, or has no such column; names the file and the line.
+        UserError: it is not there, not UTF-8, or has no such column, or no columns at all; names the
+            file and the line.
     """
     if not path.is_file():
         raise UserError(f"--file: there is no file {path}.")
     if extension(path) in TABLES:
-        columns = {"text_column": text_column, "pair_column": pair_column}
+        columns = {"--text_column": text_column, "--pair_column": pair_column}
         for place, (text, *pair) in records.read(path, {k: v for k, v in columns.items() if v}):
             if not all(isinstance(value, str) for value in (text, *pair)):
                 raise UserError(f"{place}: the text is a string, not {text!r:.40}.")
             yield (text, pair[0]) if pair else text
+    elif pair_column:
+        raise UserError(
+            f"{path} has no columns: leave out --pair_column, and put a tab between the two texts "
+            "of each line."
+        )
     else:
         with open_plain(path) as file:
             yield from (line.rstrip("\r\n") for line in Lines(path, file))

@@ -11,7 +11,6 @@ import fcntl
 import io
 import json
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -117,10 +116,7 @@ class RunDir:
                 file = io.BytesIO()
                 np.savez(file, **arrays)  # type: ignore[arg-type]
                 replace(folder / f"{name}.npz", file.getvalue())
-            text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
-            # The rows of a matrix on a line each.
-            text = re.sub(r"\[\s+([-\d.,\s]+?)\s+\]", lambda m: f"[{' '.join(m[1].split())}]", text)
-            replace(folder / f"{name}.json", text)
+            replace(folder / f"{name}.json", _in_lines(result) + "\n")
 
     def read_about(self) -> dict:
         """What `write_about` wrote, if it did."""
@@ -159,6 +155,23 @@ def chosen_checkpoint(workdir: str | os.PathLike) -> Path:
     host = newest / "host.json"
     best = json.loads(host.read_text()).get("best_step") if host.is_file() else None
     return folder / str(best) if best else newest
+
+
+def _in_lines(value: Any, indent: str = "") -> str:
+    """JSON with an item a line, but a list of numbers, such as a row of a matrix, on one."""
+    deeper = indent + "  "
+    if isinstance(value, Mapping) and value:
+        items = [f"{_dumps(str(k))}: {_in_lines(v, deeper)}" for k, v in value.items()]
+        begin, end = "{}"
+    elif isinstance(value, (list, tuple)) and any(not isinstance(x, (int, float)) for x in value):
+        items, (begin, end) = [_in_lines(item, deeper) for item in value], "[]"
+    else:
+        return _dumps(value)
+    return f"{begin}\n{deeper}" + f",\n{deeper}".join(items) + f"\n{indent}{end}"
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def replace(path: Path, content: str | bytes) -> None:

@@ -5,7 +5,7 @@ import traceback
 
 import jax
 
-from bigmodel_jax import config, experiment
+from bigmodel_jax import config, experiment, writers
 from bigmodel_jax.checkpoint import restore_variables
 from bigmodel_jax.reports import mistakes
 
@@ -61,6 +61,8 @@ def finish(run, state, substitute: str | None) -> None:
                 run.writer.show(done, name, {**rest, **arrays})
             run.folder.write_result(name, results, arrays)
         metrics |= {f"{name}/{key}": value for key, value in results["metrics"].items()}
+    if not metrics and run.stopping:  # nothing was kept for the end: what the choice was made by
+        metrics = _measured(run, run.stopping.best_step)
     if metrics:
         run.writer.table(f"Results with the parameters of {chosen}:", metrics)
     _report(run)
@@ -68,6 +70,14 @@ def finish(run, state, substitute: str | None) -> None:
         run.writer.say(f"NOTE: {substitute}")
     generated = f" (on {run.source.reader_name}, which is generated)" if run.plan.prefix else ""
     run.writer.say(f"Done: {run.folder.path}{generated}")
+
+
+def _measured(run, step: int | None) -> dict[str, float]:
+    """What the evaluators said at a step, from metrics.jsonl."""
+    rows = [row for row in writers.read(run.folder.path / "metrics.jsonl") if row["step"] == step]
+    named = {k.removeprefix(run.plan.prefix): v for row in rows for k, v in row.items()}
+    during = tuple(f"{name}/" for name in run.intervals)
+    return {k: v for k, v in named.items() if k.startswith(during) and v is not None}
 
 
 def _report(run) -> None:

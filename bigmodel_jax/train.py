@@ -168,7 +168,8 @@ class Run:
                 if logging:
                     self.log(done, batches.waited)
                 if done % self.histograms == 0:
-                    self.writer.histograms(done, state.params)
+                    with self.pace.paused():
+                        self.writer.histograms(done, state.params)
                 state, improved = self.evaluate(state, done)
                 preempted = self.preemption.requested(done // self.k)
                 ended = done == last or self.stopped or preempted

@@ -22,11 +22,11 @@ networks compute products in bfloat16; --config.model.dtype=float32 is slower.
 
 `strict` stops where IMDB is not to be had, instead of training on generated reviews; `tiny` shrinks
 any of them to seconds; `seed=1` is another seed: `--config=configs/imdb.py:lstm,strict,seed=1`.
-`fold=2/5` trains on four fifths of the training part and validates on the second fifth.
+`fold=2/5` trains on four fifths of the training part and only validates, on the second fifth.
 Everything was chosen on parts of the training part; test is looked at once, at the end.
 """
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_dict
 
 from bigmodel_jax.config import DEFAULTS, parse_arg
 
@@ -46,6 +46,8 @@ def get_config(arg=None):
         candidates=(generated,) if arg.variant == "quick" or arg.tiny else (real, generated),
         strict=arg.strict,
         splits=dict(train="train[:90%]", val="train[90%:]", test="test"),
+        word_vectors=config_dict.placeholder(str),
+        transforms=(),
     )
     config.evals = dict(
         val=dict(name="classification", split="val", every="1 epochs"),
@@ -55,6 +57,7 @@ def get_config(arg=None):
     if arg.fold:
         parts = dict(train=f"train[not fold {arg.fold}]", val=f"train[fold {arg.fold}]")
         config.data.splits.update(parts)
+        del config.evals.test  # choosing by n folds would read test n times
     elif arg.variant == "bag":  # nothing is left to be chosen: all reviews can train it
         config.data.splits.train = "train"
         del config.data.splits.val, config.evals.val

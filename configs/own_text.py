@@ -22,18 +22,21 @@ label only in test is refused, with the file and the line.
                                   want thousands of texts
     own_text.py:target=labels     any number of labels a text, "red,round" in the label's column
     own_text.py:target=number     a number to be estimated
-    own_text.py:tokenizer=bpe     subwords (also wordpiece, unigram) in place of words
+    own_text.py:tokenizer=bpe     subwords (also wordpiece, unigram) in place of words; =published with
+                                  --config.data.tokenizer.path=tokenizer.json is one you have
     own_text.py:fold=2/5          trains on four fifths of train, and only validates, on the second
                                   fifth (a little kindly: the epoch is chosen by it, too)
 
 Several go together: own_text.py:textcnn,tokenizer=bpe,fold=1/5. A tenth of train is held out to
 choose the epoch by, or DIR/val.* where there is one; data without a test split is cut 80/10/10.
 Training stops when the held-out loss has not fallen for three epochs. Another data set needs another
---workdir. Few examples of some classes: --config.data.balance=True draws each class equally often.
+--workdir. Few examples of some classes: --config.data.balance=True draws each class equally often;
+--config.task.class_weights=balanced (of labels: pos_weight) lets them weigh the same instead.
 Words with vectors of your own (GloVe's or word2vec's text format):
 --config.data.word_vectors=glove.6B.100d.txt --config.model.width=100, with a model that embeds words.
 
-MEASURED
+After a minute or two on two CPU cores that had other work, own_text.py labels right, of what it did not
+see: 79.6% of 1,066 sentences about films (rt-polarity, 8,530 to learn from).
 """
 
 from ml_collections import ConfigDict, config_dict
@@ -48,7 +51,7 @@ TARGETS = {
     "labels": ("multilabel", "multilabel"),
     "number": ("regress", "regression"),
 }
-TOKENIZERS = ("words", "bpe", "wordpiece", "unigram")
+TOKENIZERS = ("words", "bpe", "wordpiece", "unigram", "published")
 
 
 def get_config(arg=None):
@@ -80,7 +83,7 @@ def get_config(arg=None):
     if arg.variant == "bag":
         config.model.update(n=2, buckets=2**10 if arg.tiny else 2**20, ending=0)
         config.model.update(naive_bayes=arg.target == "class")
-        config.task = dict(name="nb_classify")
+        config.task = dict(name="nb_classify", class_weights=config_dict.placeholder(str))
         config.optimizer = dict(name="adam", lr=0.03, eps=1e-4)
         config.data.update(max_length=64 if arg.tiny else 1024, buckets=(), batch_size=16)
     else:
@@ -88,7 +91,12 @@ def get_config(arg=None):
     task, evaluator = TARGETS[arg.target]
     if arg.target != "class" or arg.variant != "bag":
         config.task = dict(name=task)
-    if arg.tokenizer != "words":
+        weights = {"class": "class_weights", "labels": "pos_weight"}.get(arg.target)
+        if weights:
+            config.task[weights] = config_dict.placeholder(str)
+    if arg.tokenizer == "published":
+        config.data.tokenizer = dict(name="published", path=config_dict.placeholder(str))
+    elif arg.tokenizer != "words":
         size = 300 if arg.tiny else 16_000
         config.data.tokenizer = dict(name="subword", kind=arg.tokenizer, vocabulary_size=size)
     config.ema = 0.0

@@ -283,7 +283,7 @@ def test_from_ones_own_csv_to_predictions_without_code(variant, tmp_path, data_d
     config = own_text.get_config(f"{variant},tiny")
     config.data.path = str(write_csv(tmp_path / "meals.csv", rows))
     config.data.text_column, config.data.label_column = "review", "stars"
-    config.optimizer.lr, config.duration = 3e-2, "4 epochs"
+    config.optimizer.lr, config.duration = 3e-2, "12 epochs"
     workdir = tmp_path / "run"
     train(config.to_dict(), str(workdir), data_dir=data_dir)
     assert evaluate(str(workdir), "test", data_dir)["metrics"]["accuracy"] == 1.0

@@ -4,7 +4,6 @@ The first to come trains the tokenizer on the training part.
 """
 
 import functools
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from bigmodel_jax.data import splits as splitting
 from bigmodel_jax.data import tokenized
 from bigmodel_jax.data.limit import Limit
 from bigmodel_jax.data.progress import progress
+from bigmodel_jax.data.unfinished import new_folder
 from bigmodel_jax.errors import UserError, nearest
 
 
@@ -34,16 +34,12 @@ def open_split(reader, splits, split, spec, data_dir, max_length, keep):
     train = splits["train"]
     name = tokenized.fingerprint(**kept, train=train, split="vocabulary")
     vocabulary = tokenized.folder(data_dir, name)
-    if (vocabulary / "tokenizer.json").is_file():
-        tokenizer.load(vocabulary)
-    else:
+    if not _cached(tokenizer, vocabulary):
         print(f"Training the tokenizer on {reader.name} {train}.", flush=True)
         tokenizer.train(text for x in examples(reader, train, limit=limit) for text in texts_of(x))
-        vocabulary.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(suffix=".unfinished", dir=vocabulary))
-        tokenizer.save(part)
-        (part / "tokenizer.json").replace(vocabulary / "tokenizer.json")
-        part.rmdir()
+        with new_folder(vocabulary / "tokenizer") as part:
+            tokenizer.save(part)
+            (part / "tokenizer.json").replace(vocabulary / "tokenizer.json")
     expression = find_split(splits, split)
     origin = {**kept, "train": train, "split": expression}
     path = tokenized.folder(data_dir, tokenized.fingerprint(**origin))
@@ -67,6 +63,18 @@ def open_split(reader, splits, split, spec, data_dir, max_length, keep):
                 flush=True,
             )
     return tokenizer, found
+
+
+def _cached(tokenizer, folder: Path) -> bool:
+    """Loads a tokenizer from the cache, where it is there and whole."""
+    if not (folder / "tokenizer.json").is_file():
+        return False
+    try:
+        tokenizer.load(folder)
+    except UserError as error:
+        print(f"The cached tokenizer is made anew: {error}", flush=True)
+        return False
+    return True
 
 
 def examples(

@@ -62,10 +62,16 @@ def _folder(root: Path, make: MakeFile) -> dict[str, list[Part]]:
     files = [p for p in data if _NAMED.fullmatch(stem(p))]
     folders = [p for p in inside if p.is_dir()]
     if files:
+        _say_ignored(root, [p for p in data if p not in files])
+        _say_ignored(root, [p for p in folders if p.name in SPLITS])
         return _with_train(_by_split(files, make), root)
     named = [p for p in folders if p.name in SPLITS]
+    if folders:
+        _say_ignored(root, data)
     if folders and not named:
         return {"train": [ClassFolder(root)]}
+    if named:
+        _say_ignored(root, [p for p in folders if p not in named])
     found: dict[str, list[Part]] = {}
     for path in named:
         split = SPLITS[path.name]
@@ -73,8 +79,18 @@ def _folder(root: Path, make: MakeFile) -> dict[str, list[Part]]:
             raise UserError(f"Two folders of {root} would be the {split} split: keep one.")
         shards = [p for p in visible(path) if p.is_file() and extension(p) in EXTENSIONS]
         flat = shards and not any(p.is_dir() for p in visible(path))
+        if not flat:
+            _say_ignored(path, shards)
         found[split] = [make(p) for p in shards] if flat else [ClassFolder(path)]
     return _with_train(found, root)
+
+
+def _say_ignored(root: Path, paths: list[Path]) -> None:
+    """Names what might be data, too, and is not read."""
+    if paths:
+        names = ", ".join(p.name + "/" * p.is_dir() for p in paths[:5])
+        more = f" and {len(paths) - 5:,} others" if len(paths) > 5 else ""
+        print(f"NOTE: what {root} holds besides is not read: {names}{more}.", flush=True)
 
 
 def _by_split(files: list[Path], make: MakeFile) -> dict[str, list[Part]]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from bigmodel_jax.data.compressed import check_signature, extension
 from bigmodel_jax.data.limit import Limit
 from bigmodel_jax.data.lines import Lines, decode, not_utf8
-from bigmodel_jax.data.records import PARSERS
+from bigmodel_jax.data.records import PARSERS, Parse
 from bigmodel_jax.data.unpacked import PACKED, unpack
 from bigmodel_jax.errors import UserError, nearest
 
@@ -53,6 +53,8 @@ class TextFile:
         if kind == ".txt" and len(columns) > 2:
             raise UserError(f"{path}: a .txt file has no columns; a pair needs another format.")
         self._unit = "row" if kind == ".parquet" else "line"
+        self._unpacked: tuple[object, Path] | None = None  # the state it is of, and where it is
+        self._parse: tuple[object, Parse] | None = None
 
     def size(self) -> int:
         """Bytes that `scan` reads."""
@@ -79,7 +81,11 @@ class TextFile:
         """Gives a function that reads the texts at a position which `scan` gave."""
         plain = self._plain()
         with plain.open("rb") as file:
-            parse = self._parser(plain)(Lines(self.path, file), self._columns)
+            state = plain, _state(plain)
+            if self._parse is None or self._parse[0] != state:  # a CSV file's reads its header
+                parser = self._parser(plain)
+                self._parse = state, parser(Lines(self.path, file), self._columns)
+            parse = self._parse[1]
 
             def get(position: int) -> list[str]:
                 file.seek(position)
@@ -92,9 +98,14 @@ class TextFile:
         return PARSERS[plain.suffix.lower()]
 
     def _plain(self) -> Path:
-        if self.path.suffix.lower() in PACKED:
-            return unpack(self.path, self._columns, self._cache)
-        return self.path
+        """The file itself, or where it is unpacked: found once, for that takes reading all of it."""
+        if self.path.suffix.lower() not in PACKED:
+            return self.path
+        state = _state(self.path)
+        known = self._unpacked
+        if known is None or known[0] != state or not known[1].is_file():
+            self._unpacked = known = state, unpack(self.path, self._columns, self._cache)
+        return known[1]
 
 
 class ClassFolder:
@@ -155,6 +166,12 @@ class ClassFolder:
             return ["".join(parts)]
 
         yield get
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    """What is another as soon as the file's content is another."""
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
 def visible(folder: Path) -> list[Path]:

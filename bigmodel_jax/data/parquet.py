@@ -1,6 +1,7 @@
 """Rows of a Parquet file, some at a time."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -39,10 +40,10 @@ def rows(path: Path, columns: Mapping[str, str]) -> Iterator[list[Any]]:
                 values = [batch.column(name).to_pylist() for name in names]
                 for row in map(list, zip(*values, strict=True)):
                     number += 1
-                    if None in row:
-                        name = names[row.index(None)]
-                        raise UserError(f"{path} row {number} has nothing in column {name!r}.")
-                    yield row
+                    yield [
+                        _value(value, option, name, f"{path} row {number}")
+                        for value, (option, name) in zip(row, columns.items(), strict=True)
+                    ]
     except (pyarrow.ArrowException, OSError) as error:
         raise UserError(f"{path} is torn or damaged ({error}): copy it again.") from error
 
@@ -52,3 +53,22 @@ def lines(path: Path, columns: Mapping[str, str]) -> Iterator[bytes]:
     for row in rows(path, columns):
         item = dict(zip(columns.values(), row, strict=True))
         yield json.dumps(item, ensure_ascii=False, default=str).encode() + b"\n"
+
+
+def _value(value: Any, option: str, name: str, place: str) -> Any:
+    """A cell; bytes in it are text. Of a text's column it must be text."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        raise UserError(f"{place} has nothing in column {name!r}.")
+    try:
+        value = _text(value)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{place}: the bytes in column {name!r} are not UTF-8: {error}.") from error
+    if option != "label_column" and not isinstance(value, str):
+        raise UserError(f"{place}: the text is a string, not {value!r:.40}.")
+    return value
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_text(part) for part in value]
+    return value.decode("utf-8") if isinstance(value, bytes) else value

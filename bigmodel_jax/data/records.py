@@ -60,10 +60,11 @@ def _csv(lines: Lines, columns: Columns, **dialect) -> Parse:
         raise UserError(f"{lines.path} is empty.")
     for option, column in columns.items():
         if column not in header:
-            hint = " Its fields must be separated by commas." if ";" in header[0] else ""
+            semicolons = ";" in header[0] and not dialect
+            advice = "separate its fields by commas" if semicolons else f"Name it with {option}"
             raise UserError(
                 f"{lines.path} line 1 has no column {column!r}. There are: {', '.join(header)}."
-                f"{hint} Name it with {option}."
+                f" {advice[0].upper()}{advice[1:]}."
             )
     fields = [header.index(column) for column in columns.values()]
 
@@ -88,7 +89,7 @@ def _jsonl(_: Lines, columns: Columns) -> Parse:
             where = f"{lines.path} line {lines.line}"
             try:
                 item = json.loads(raw)
-            except (json.JSONDecodeError, RecursionError) as error:
+            except (ValueError, RecursionError) as error:
                 raise UserError(f"{where} is not JSON: {error}.") from error
             if not isinstance(item, dict):
                 raise UserError(f"{where} is not a JSON object, {{...}}.")

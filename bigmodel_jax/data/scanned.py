@@ -6,8 +6,9 @@ seconds are not remembered, for their next change might leave the time the same.
 
 import hashlib
 import json
-import os
 import time
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bigmodel_jax.data.targets import Labels
+from bigmodel_jax.data.unfinished import new_file
 
 VERSION = 1  # raise it when scanning finds something else
 SETTLED = 3.0  # seconds since the last change
@@ -44,7 +46,7 @@ def recall(parts: Mapping[str, Sequence], options: Sequence, cache: Path) -> Sca
         with np.load(_place(parts, options, cache)[0]) as saved:
             facts = json.loads(str(saved["facts"]))
             arrays = dict(saved)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
     splits = facts["splits"]
     return Scan(
@@ -75,11 +77,8 @@ def remember(scan: Scan, parts: Mapping[str, Sequence], options: Sequence, cache
         }
         if labels.ends is not None:
             arrays[f"ends/{split}"] = labels.ends
-    cache.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.unfinished")
-    with part.open("wb") as file:
+    with new_file(path) as file:
         np.savez(file, **arrays)
-    part.replace(path)
 
 
 def _place(parts, options, cache) -> tuple[Path, float]:

@@ -132,8 +132,10 @@ def _malformed(spec):
 def _fold(match, size, spec):
     """Positions of one of several parts whose sizes differ by at most one, or of all others."""
     number, count = int(match["number"]), int(match["count"])
-    if not 1 <= number <= count or count < 2:
-        raise UserError(f"The split {spec!r}: of {count} folds there are 1 to {count}, and 2 up.")
+    if count < 2:
+        raise UserError(f"The split {spec!r}: there must be at least 2 folds, as in 'fold 1/5'.")
+    if not 1 <= number <= count:
+        raise UserError(f"The split {spec!r}: fold must be 1/{count} to {count}/{count}.")
     if count > size:
         raise UserError(f"The split {spec!r}: {size:,} examples cannot make {count} folds.")
     start, stop = ((number - 1) * size // count, number * size // count)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from array import array
 from typing import Any, NamedTuple
 
@@ -104,10 +105,10 @@ def _one(label: Any, place: str) -> str:
     if isinstance(label, (dict, list)):
         raise UserError(
             f"{place}: the label is {json.dumps(label):.40}, but must be a string or a number; "
-            "several labels need --config.data.target=labels."
+            "several labels need configs/own_text.py:target=labels."
         )
     name = label if isinstance(label, str) else json.dumps(label)
-    if not name.strip():
+    if not name.strip() or label is None or label != label:  # not a number: nothing
         raise UserError(f"{place}: the label is empty.")
     return name.strip()
 
@@ -120,19 +121,32 @@ def _several(label: Any, separator: str, place: str) -> list[str]:
 
 
 def _number(label: Any, place: str) -> float:
-    try:
-        value = float("" if isinstance(label, bool) else label)
-    except (TypeError, ValueError):
-        value = math.nan
+    value = math.nan if isinstance(label, bool) else _float(label)
     if not math.isfinite(value):
-        raise UserError(f"{place}: the label {label!r} is not a finite number.")
+        hint = ", without thousands separators" if _grouped(label) else ""
+        shown = label if isinstance(label, str) else str(json.dumps(label))
+        raise UserError(f"{place}: the label {shown[:40]!r} is not a finite number{hint}.")
     return value
+
+
+def _float(label: Any) -> float:
+    """The number that a label is, or not a number."""
+    try:
+        return math.nan if isinstance(label, str) and "_" in label else float(label)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def _grouped(label: Any) -> bool:
+    """Whether it would be a number without what is between its digits."""
+    return isinstance(label, str) and math.isfinite(
+        _float(re.sub(r"(?<=\d)[,_' ](?=\d)", "", label))
+    )
 
 
 def _order(labels):
     """A sort key: by value where all labels are numbers, else by characters."""
-    try:
-        values = {label: float(label) for label in labels}
-    except ValueError:
+    values = {label: _float(label) for label in labels}
+    if not all(map(math.isfinite, values.values())):
         return lambda label: label
     return lambda label: (values[label], label)

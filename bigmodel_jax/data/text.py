@@ -20,6 +20,8 @@ from bigmodel_jax.data.order import Plan, batches_per_epoch, plan_epoch
 from bigmodel_jax.data.rows import Rows, assemble, check_buckets, cut, host_batch
 from bigmodel_jax.errors import UserError
 
+FEW = 10_000  # examples of which a split by hash may be empty by chance
+
 
 class Source:
     """Batches of {"tokens", "mask", "label", "valid"}.
@@ -134,7 +136,11 @@ class Source:
 
     def check_split(self, split: str) -> None:
         """Raises a UserError for an unknown or empty split: evaluators open theirs late."""
-        splitting.parse(find_split(self._splits, split), self._reader.splits)
+        expression, reader = find_split(self._splits, split), self._reader
+        name = splitting.split_name(expression)
+        few = reader.splits.get(name, 0) <= FEW
+        texts = (lambda: map(texts_of, reader.examples(name))) if few else None
+        splitting.parse(expression, reader.splits, texts)
 
     def texts(self, indices: Sequence[int] | np.ndarray) -> list[str]:
         """The texts of examples of this split, as they were read; pairs with " ||| " between."""

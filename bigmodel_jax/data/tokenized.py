@@ -11,13 +11,13 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from bigmodel_jax.data.unfinished import new_folder
 from bigmodel_jax.errors import UserError
 
 VERSION = 2  # raise it when cleaning or tokenising changes what they return
@@ -70,9 +70,7 @@ def write(
     Raises:
         UserError: no examples, or a text without a single token in all of them; `where` names them.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f"{path.name}.", suffix=".unfinished", dir=path.parent))
-    try:
+    with new_folder(path) as part:
         lengths, labels = [], []
         with open(part / "flat.bin", "wb") as flat:
             for chunk in _chunks(examples):
@@ -96,8 +94,6 @@ def write(
             shutil.rmtree(path)
         with contextlib.suppress(OSError):  # another process was faster: its arrays are the same
             part.rename(path)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     loaded = load(path)
     if loaded is None:
         raise UserError(f"The cache {path} cannot be written or read.")

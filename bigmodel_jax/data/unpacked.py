@@ -7,12 +7,12 @@ folder of the cache may be deleted: it is made again.
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from bigmodel_jax.data import parquet
 from bigmodel_jax.data.compressed import CODECS, extension, open_plain
+from bigmodel_jax.data.unfinished import new_file
 
 PACKED = (*CODECS, ".parquet")
 
@@ -32,19 +32,10 @@ def unpack(path: Path, columns: Mapping[str, str], cache: Path) -> Path:
     if target.is_file():
         return target
     print(f"Unpacking {path} into {target}.", flush=True)
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        dir=cache, prefix=f"{target.name}.", suffix=".unfinished", delete=False
-    ) as part:
-        try:
-            if is_parquet:
-                part.writelines(parquet.lines(path, columns))
-            else:
-                with open_plain(path) as plain:
-                    shutil.copyfileobj(plain, part, 1 << 20)
-            part.close()
-            Path(part.name).replace(target)
-        except BaseException:
-            Path(part.name).unlink(missing_ok=True)
-            raise
+    with new_file(target) as part:
+        if is_parquet:
+            part.writelines(parquet.lines(path, columns))
+        else:
+            with open_plain(path) as plain:
+                shutil.copyfileobj(plain, part, 1 << 20)
     return target

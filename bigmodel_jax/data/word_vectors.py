@@ -10,6 +10,8 @@ import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from bigmodel_jax import trees
@@ -73,9 +75,9 @@ def start_from(path: str | Path, words: Sequence[str], variables: Mapping) -> di
     def fill(name, table):
         if name not in fitting:
             return table
-        whole = np.array(table)
-        whole[rows] = vectors
-        return whole
+        table = jnp.asarray(table)  # perhaps in parts, which no process has all of
+        filled = jax.jit(lambda t, i, x: t.at[i].set(x), out_shardings=table.sharding)
+        return filled(table, rows, vectors.astype(table.dtype))
 
     return {**variables, "params": trees.map_paths(fill, variables["params"])}
 

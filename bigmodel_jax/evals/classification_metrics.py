@@ -74,6 +74,12 @@ def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 1
 
     The mean distance of confidence and accuracy within a bin, weighted by its examples.
     """
-    bin_of = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    gap = np.bincount(bin_of, correct - confidence.astype(np.float64), bins)
+    gap = np.bincount(
+        bin_of(confidence, bins), correct - confidence.astype(np.float64), minlength=bins
+    )
     return float(np.abs(gap).sum() / len(confidence))
+
+
+def bin_of(confidence: np.ndarray, bins: int = 15) -> np.ndarray:
+    """Which of the bins of equal width, (low, high], each confidence is in."""
+    return np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)

@@ -10,8 +10,11 @@ import numpy as np
 
 from bigmodel_jax.explanations.pieces import STRONG, Explanation, pieces, signed, tops
 
-SHOWN_CLASSES = 5  # a table has a column for each class up to so many
-THRESHOLD = 0.5  # of several labels, those that are more probable hold
+SHOWN_CLASSES = 5  # a table has a column for each class up to so many, if half its width will do
+LABEL_CELLS = 24  # of a terminal; of a longer label the rest is cut
+THRESHOLD = 0.5  # of several labels, those hold that are as probable, as in evals/
+
+CLOSE = "1% of the difference or 0.1% of the sum of the sizes"  # see Attribution.complete
 
 # The colours of strength, for and against; each names its foreground too, so that it can be read on
 # a light and on a dark terminal. Bold and underline remain where there is no colour.
@@ -46,7 +49,7 @@ class Meaning(NamedTuple):
         if self.target == "number":
             return []
         if self.target == "labels":
-            return [int(i) for i in np.argsort(-values) if values[i] > THRESHOLD]
+            return [int(i) for i in np.argsort(-values) if values[i] >= THRESHOLD]
         return [int(values.argmax())]
 
 
@@ -107,13 +110,18 @@ def as_json(answer: Answer, meaning: Meaning) -> dict[str, Any]:
 
 def table(meaning: Meaning) -> Show:
     """A table in pieces, one a batch, of columns that have the same width in all."""
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    def cells(name):
+        return max(6, cell_len(name))
+
     console = Console()
     names = meaning.label_names
     every = meaning.target == "class" and len(names) <= SHOWN_CLASSES
+    every = every and sum(cells(name) + 2 for name in names) <= console.width // 2
     numbers = {"class": names if every else ["probability"], "labels": [], "number": ["value"]}
     first = True
 
@@ -131,11 +139,12 @@ def table(meaning: Meaning) -> Show:
         grid = Table(box=None, expand=True, show_header=first)
         first = False
         if meaning.target == "class":
-            grid.add_column("label", width=max(5, *map(len, names)), no_wrap=True)
+            width = min(max(5, *map(cell_len, names)), LABEL_CELLS)
+            grid.add_column("label", width=width, no_wrap=True, overflow="ellipsis")
         elif meaning.target == "labels":
             grid.add_column("labels", ratio=1, overflow="fold")
         for name in numbers[meaning.target]:
-            grid.add_column(name, width=max(6, len(name)), justify="right", no_wrap=True)
+            grid.add_column(Text(name), width=cells(name), justify="right", no_wrap=True)
         grid.add_column("text", ratio=2, no_wrap=True, overflow="ellipsis")
         for answer in answers:
             words = one_line(answer.text)
@@ -212,5 +221,5 @@ def completeness(found: Explanation) -> str:
     return (
         f"{found.what}: {parts.at_baseline:+.3g} without words, {parts.at_text:+.3g} with them. The "
         f"difference is {parts.difference:+.3g}, the sum of all tokens {parts.values.sum():+.3g} "
-        f"({parts.points} points{'' if parts.complete else ', NOT enough to be within 1%'})."
+        f"({parts.points} points{'' if parts.complete else f', NOT enough to be within {CLOSE}'})."
     )

@@ -21,14 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 
 TOLERANCE = 0.01
-POINTS = (
-    14,
-    30,
-    62,
-    126,
-    254,
-    510,
-)  # two less than powers of two: both ends are computed with them
+# Two less than powers of two: both ends are computed with them.
+POINTS = (14, 30, 62, 126, 254, 510)
 
 
 class Attribution(NamedTuple):
@@ -57,9 +51,9 @@ class Attribution(NamedTuple):
 
     @property
     def complete(self) -> bool:
-        """Whether the residual is small: 1% of the difference.
+        """Whether the residual is small: at most 1% of the difference.
 
-        Where large attributions cancel to a small difference, 0.1% of the sum of their sizes.
+        Or, where large attributions cancel to a small difference, 0.1% of the sum of their sizes.
         """
         scale = max(abs(self.difference), 0.1 * float(np.abs(self.values).sum()))
         return abs(self.residual) <= TOLERANCE * scale

@@ -154,5 +154,6 @@ def _head(title):
 <span class="against strong" style="--s:.75">speaks against it</span></p>
 <p class="weak">Integrated gradients (Sundararajan et al. 2017). A token's colour is as strong as its number, next to the
 largest of its text; the pointer on a token shows the number. The numbers of all tokens add up to the difference that
-they make together.</p>
+they make together: within 1% of it or, where large numbers cancel, within 0.1% of the sum of their sizes, unless the
+text's last line says otherwise.</p>
 """

@@ -8,11 +8,8 @@ from typing import NamedTuple
 
 from bigmodel_jax.explanations.gradients import Attribution
 
-STRONG = (
-    0.1,
-    0.3,
-    0.6,
-)  # bounds between no colour and three colours, of the strongest token's share
+# Bounds between no colour and three colours, as shares of the strongest token.
+STRONG = (0.1, 0.3, 0.6)
 _CLOSING = frozenset(".,:;!?)]}%…、。，！？；：）」』】")
 _OPENING = frozenset("([{「『（【")
 

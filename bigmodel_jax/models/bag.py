@@ -20,6 +20,8 @@ from bigmodel_jax.errors import UserError
 from bigmodel_jax.nn.linear import Dense, Embed
 from bigmodel_jax.nn.ngrams import distinct_ngrams
 
+LIMIT = 2**28  # scores: 5 GB with their gradient and Adam's moments
+
 
 class Model(nn.Module):
     """Classifies a text by its distinct n-grams; how often they occur is of no account.
@@ -73,6 +75,13 @@ class Model(nn.Module):
         """Logits `[batch, num_classes]` float32 of ids `[batch, length]`, mask True = real."""
         if self.naive_bayes and self.width is not None:
             raise UserError("config.model: a bag with naive_bayes=True has no width; leave it out.")
+        if self.width is None and self.buckets * self.num_classes > LIMIT:
+            fitting = 1 << (LIMIT // self.num_classes).bit_length() - 1
+            raise UserError(
+                f"config.model: scores of {self.buckets:,} buckets for {self.num_classes:,} classes "
+                f"take {self.buckets * self.num_classes * 20 / 1e9:.0f} GB to train. Set "
+                f"config.model.buckets={fitting}, or another model."
+            )
         ids, counts, share = self.features(tokens, mask, presence)
         weights = counts.astype(jnp.float32) if share is None else jnp.where(counts, share, 0.0)
         number = jnp.maximum(counts.sum(1, keepdims=True).astype(jnp.float32), 1.0)

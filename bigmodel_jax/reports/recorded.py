@@ -1,11 +1,11 @@
 """What the directory of a run says of it, read back without data, model or devices."""
 
 import json
-import re
 from pathlib import Path
 from typing import NamedTuple
 
 from bigmodel_jax import rundir, writers
+from bigmodel_jax.errors import UserError
 
 
 class Run(NamedTuple):
@@ -37,10 +37,12 @@ class Run(NamedTuple):
     @property
     def best(self) -> int | None:
         """The step whose parameters were chosen, if the run watched a metric."""
-        for result in self.results.values():
-            if found := re.match(r"step (\d+), the best by", result["chosen"]):
-                return int(found[1])
-        return None
+        if not self.config.get("early_stopping"):
+            return None
+        try:
+            return int(rundir.chosen_checkpoint(self.path).name)
+        except UserError:  # none saved yet
+            return None
 
 
 def load(workdir: str | Path) -> Run:

@@ -42,7 +42,10 @@ class Task(labelled.Task):
     def init(self, rng, batch):
         variables = super().init(rng, batch)
         if self.balanced:
-            variables = {**variables, "pos_weight": jnp.ones(batch["label"].shape[1:], jnp.float32)}
+            variables = {
+                **variables,
+                "pos_weight": jnp.ones((self.model.num_classes,), jnp.float32),
+            }
         return variables
 
     def fit(self, variables: Variables, batches: Iterable[dict[str, np.ndarray]]) -> Variables:

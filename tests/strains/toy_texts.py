@@ -17,14 +17,14 @@ class Reader:
 
     name, synthetic = "toy_texts", False
 
-    def __init__(self, size=200, target="class", pairs=False, longest=12, data_dir=None):
-        self.target, self.pairs = target, pairs
+    def __init__(self, size=200, target="class", pair_column=None, longest=12, data_dir=None):
+        self.target, self.pairs = target, pair_column is not None
         self.splits = {"train": size, "test": size // 2}
         self.label_names = {"class": WORDS, "labels": WORDS, "number": ("value",)}[target]
-        if pairs:
+        if self.pairs:
             self.label_names = ("different", "same")
         self._longest = longest
-        self._key = f"{size} {target} {pairs} {longest}"
+        self._key = f"{size} {target} {self.pairs} {longest}"
 
     def fingerprint(self):
         return hashlib.sha256(self._key.encode()).hexdigest()
@@ -54,7 +54,8 @@ class Reader:
 
 def data(target="class", pairs=False, size=200, longest=12, **changes):
     """config.data over these texts."""
-    options = dict(target=target, pairs=pairs, size=size, longest=longest)
+    pair_column = "pair" if pairs else None
+    options = dict(target=target, pair_column=pair_column, size=size, longest=longest)
     reader = dict(name="tests.strains.toy_texts", **options)
     return (
         dict(

@@ -12,6 +12,7 @@ DIR/CLASS/*                          class folders: all is "train"
 
 import hashlib
 from array import array
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 
@@ -20,7 +21,7 @@ import numpy as np
 from bigmodel_jax.data import prepared, tokenized
 from bigmodel_jax.data.layout import layout
 from bigmodel_jax.data.limit import Limit
-from bigmodel_jax.data.own_files import ClassFolder, TextFile
+from bigmodel_jax.data.own_files import ClassFolder, Get, TextFile
 from bigmodel_jax.data.progress import progress
 from bigmodel_jax.data.readers import mixed
 from bigmodel_jax.data.scanned import Scan, recall, remember
@@ -141,13 +142,17 @@ class Reader:
         scan, files = self._scan, self._parts[split]
         labels = scan.labels[split]
         where = zip(scan.parts[split][chosen], scan.positions[split][chosen], chosen, strict=True)
-        with ExitStack() as stack:
-            opened = {}
+        opened: OrderedDict[int, tuple[ExitStack, Get]] = OrderedDict()  # the last used is last
+        try:
             for part, position, i in where:
                 if part not in opened:
                     if len(opened) == OPEN_FILES:
-                        stack.close()
-                        opened.clear()
-                    opened[part] = stack.enter_context(files[part].open(limit))
-                text, *pair = opened[part](int(position))
+                        opened.popitem(last=False)[1][0].close()
+                    stack = ExitStack()
+                    opened[part] = stack, stack.enter_context(files[part].open(limit))
+                opened.move_to_end(part)
+                text, *pair = opened[part][1](int(position))
                 yield {"text": text, "label": labels[i], **({"pair": pair[0]} if pair else {})}
+        finally:
+            for stack, _ in opened.values():
+                stack.close()

@@ -31,6 +31,8 @@ class Tokenizer:
     """
 
     def __init__(self, path: str):
+        if path is None:
+            raise UserError("Where is the tokenizer? --config.data.tokenizer.path=FILE names it.")
         self._path = Path(path).expanduser()
 
     def identity(self) -> str:

@@ -78,14 +78,18 @@ class Tokenizer:
     def load(self, folder: Path) -> None:
         """Reads what `save` wrote; a UserError if its ids are not those of this version."""
         path = Path(folder) / "tokenizer.json"
-        content = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            lowercase, vocabulary = bool(content["lowercase"]), list(content["words"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path} is torn or damaged ({error!r}).") from error
         if tuple(content.get("special", ())) != SPECIAL:
             raise UserError(
                 f"{path} is of an older version, which had other special ids: its run must be "
                 "trained again, or applied with the version that trained it."
             )
-        self.lowercase = content["lowercase"]
-        self._use(content["words"])
+        self.lowercase = lowercase
+        self._use(vocabulary)
 
     def _use(self, vocabulary: list[str]) -> None:
         self._words = vocabulary

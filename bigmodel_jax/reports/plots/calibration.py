@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bigmodel_jax.evals.classification_metrics import calibration_error
+from bigmodel_jax.evals.classification_metrics import bin_of, calibration_error
 from bigmodel_jax.reports.plots import style
 
 BINS = 15
@@ -12,7 +12,7 @@ def bins(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, ...
     """(examples, mean confidence, accuracy) in BINS bins of equal width over the top probability."""
     confidence = probabilities.max(-1)
     right = probabilities.argmax(-1) == labels
-    index = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)  # (low, high]
+    index = bin_of(confidence, BINS)
     counts = np.bincount(index, minlength=BINS)
     some = np.maximum(counts, 1)
     confidences = np.bincount(index, confidence, BINS) / some
@@ -28,7 +28,7 @@ def plot(probabilities: np.ndarray, labels: np.ndarray, title: str):
         labels: integers [examples].
     """
     counts, confidences, accuracies = bins(probabilities, labels)
-    ece = calibration_error(probabilities.max(-1), probabilities.argmax(-1) == labels)
+    ece = calibration_error(probabilities.max(-1), probabilities.argmax(-1) == labels, BINS)
     figure, ax = style.axes(
         f"{title}\nexpected calibration error {ece:.4f}",
         ylabel="accuracy",

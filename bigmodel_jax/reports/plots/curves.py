@@ -10,7 +10,6 @@ POINTS = 1000  # of a line; more are averaged
 PLOTS = 8
 FIRST = ("loss", "accuracy", "learning_rate")
 WITHOUT = ("epoch", "steps_per_second", "examples_per_second", "input_wait", "grad_norm")
-LABELS = {"learning_rate": "learning rate", "loss": "loss (nats)"}
 
 
 def series(
@@ -50,9 +49,8 @@ def plot(metric: str, lines: Mapping[str, np.ndarray], steps_per_epoch: float, b
         steps_per_epoch: 0 where it is unknown.
         best: the chosen step, marked on the evaluators' line.
     """
-    label = LABELS.get(metric, metric.replace("_", " "))
-    name = label.removesuffix(" (nats)")
-    figure, ax = style.axes(f"{name[:1].upper()}{name[1:]}", "step", label)
+    label = metric.replace("_", " ")
+    figure, ax = style.axes(f"{label[:1].upper()}{label[1:]}", "step", label)
     for i, (where, points) in enumerate(lines.items()):
         points = _averaged(points)
         few = len(points) <= 40

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bigmodel_jax.reports.plots import ranking, style
+from bigmodel_jax.evals.multilabel_metrics import average_precision
+from bigmodel_jax.reports.plots import style
 
 SHOWN = 30
 
@@ -20,7 +21,7 @@ def plot_average_precision(
         positives: bool [examples, labels].
     """
     areas = {
-        int(c): ranking.average_precision(*ranking.precision_recall(scores[:, c], positives[:, c]))
+        int(c): average_precision(scores[:, c], positives[:, c])
         for c in np.flatnonzero(positives.any(0))
     }
     counts, labels = positives.sum(0), style.legible(names)

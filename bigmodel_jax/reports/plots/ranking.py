@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bigmodel_jax.evals.multilabel_metrics import average_precision
 from bigmodel_jax.reports.plots import style
 
 EACH = 10  # classes that get a line of their own
@@ -23,11 +24,6 @@ def precision_recall(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarr
     hits, misses = _cumulative(scores, positive)
     precision = hits / (hits + misses)
     return np.r_[0, hits / hits[-1]], np.r_[precision[0], precision]
-
-
-def average_precision(recall: np.ndarray, precision: np.ndarray) -> float:
-    """The precision at each threshold, weighted by the recall it adds (scikit-learn's)."""
-    return float(np.sum(np.diff(recall) * precision[1:]))
 
 
 @style.drawn
@@ -54,7 +50,7 @@ def plot_precision_recall(
     """Precision-recall curves; arguments as of `plot_roc`."""
     figure, ax = style.axes(title, "recall", "precision", size=(4.8, 4.2))
     lines = _lines(precision_recall, scores, positives)
-    areas = {c: average_precision(*line) for c, line in lines.items()}
+    areas = {c: average_precision(scores[:, c], positives[:, c]) for c in lines}
     if len(lines) == 1:
         share = float(positives.mean())
         ax.axhline(share, color=style.FAINT, linestyle="--", linewidth=1, label="chance")
