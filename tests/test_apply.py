@@ -11,12 +11,14 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from rich.cells import cell_len
 
 from bigmodel_jax import predict
 from bigmodel_jax.apply import load_run
 from bigmodel_jax.config import build
+from bigmodel_jax.data import encoding
 from bigmodel_jax.errors import UserError
-from bigmodel_jax.evaluate import evaluate, record
+from bigmodel_jax.evaluate import evaluate, file_name, record
 from bigmodel_jax.explanations import answers
 from bigmodel_jax.train import train
 from configs import imdb, own_text
@@ -79,8 +81,28 @@ def test_evaluate_takes_a_slice_and_another_batch_size(run, data_dir):
     result = evaluate(str(run), "test[:50]", data_dir, batch_size=24)
     assert result["details"]["examples"] == 50
     written = record(str(run), result)
-    assert str(run / "results" / "test_50.json") in written
-    assert json.loads((run / "results" / "test_50.json").read_text())["examples"] == 50
+    assert str(run / "results" / "test_-to-50.json") in written
+    assert json.loads((run / "results" / "test_-to-50.json").read_text())["examples"] == 50
+
+
+def test_slices_that_differ_have_names_that_differ():
+    names = {
+        "test": "test",
+        "test[:10]": "test_-to-10",
+        "test[:10%]": "test_-to-10pct",
+        "test[10:]": "test_10-to-",
+        "test[10%:]": "test_10pct-to-",
+        "test[-10:]": "test_-10-to-",
+        "test[ : -10 ]": "test_-to--10",
+        "test[10:20]": "test_10-to-20",
+        "train[fold 2/5]": "train_fold_2of5",
+        "train[not fold 2/5]": "train_not_fold_2of5",
+        "train[hash :90%]": "train_hash-to-90pct",
+        "train[hash 90%:]": "train_hash_90pct-to-",
+        "val/of texts": "val~2fof~20texts",
+    }
+    assert {name: file_name(name) for name in names} == names
+    assert len(set(names.values())) == len(names)
 
 
 def test_evaluate_leaves_the_numbers_of_the_run_as_they_are(run, data_dir):
@@ -106,13 +128,22 @@ def test_predict_gives_the_probabilities_of_the_evaluation(run, data_dir):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_a_text_without_words_gets_an_answer_and_a_mark(run, capsys):
+def test_a_text_without_words_gets_an_answer_and_a_mark(run, capsys, monkeypatch):
     predict.predict(str(run), ["", "<br />"], 8, "jsonl")
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert all(row["empty"] for row in rows)
     assert sum(rows[0]["probabilities"].values()) == pytest.approx(1)
     assert rows[0]["probabilities"] == rows[1]["probabilities"]
+    encoded = []
+    encode = encoding.encode
+
+    def counted(texts, *rest):
+        encoded.append(sum(text == "fine" for text in texts))
+        return encode(texts, *rest)
+
+    monkeypatch.setattr(encoding, "encode", counted)
     predict.predict(str(run), ["", "fine"], 8, "table")
+    assert sum(encoded) == 1
     assert "no words" in capsys.readouterr().out
 
 
@@ -212,14 +243,16 @@ def test_a_number_is_printed_and_explained_in_its_own_unit(toys, capsys):
 def test_pairs_come_together_or_with_a_tab_between(toys, capsys):
     pair = ("elm fir", "elm ash")
     run = str(toys / "pairs")
-    predict.predict(run, [pair, "\t".join(pair)], 8, "jsonl", predict.Explaining())
+    texts = [pair, "\t".join(pair)]
+    predict.predict(run, texts, 8, "jsonl", predict.Explaining(), tabs=True)
     first, second = rows_of(capsys)
     assert first == second
     assert (first["text"], first["pair"]) == pair
     tokens = [token for token, _ in first["explanation"]]
     assert tokens == ["elm", "fir", "<separator>", "elm", "ash"]
-    with pytest.raises(UserError, match="reads pairs of texts: give a --pair_text"):
-        predict.predict(run, ["elm fir"], 8, "table")
+    for text, tabs in (("elm fir", True), ("elm\tfir", False)):  # of a table, a tab is of the text
+        with pytest.raises(UserError, match="reads pairs of texts: give a --pair_text"):
+            predict.predict(run, [text], 8, "table", tabs=tabs)
     long = ("elm " * 20, "ash " * 30)
     predict.predict(run, [long], 8, "table", predict.Explaining())
     out = " ".join(capsys.readouterr().out.split())
@@ -228,7 +261,7 @@ def test_pairs_come_together_or_with_a_tab_between(toys, capsys):
 
 
 def test_a_pair_for_a_run_on_single_texts_is_refused(run):
-    with pytest.raises(UserError, match="reads single texts, not pairs"):
+    with pytest.raises(UserError, match="leave out --pair_text and --pair_column"):
         predict.predict(str(run), [("a", "b")], 8, "table")
 
 
@@ -324,9 +357,30 @@ def test_what_cannot_be_read_is_named_with_its_line(tmp_path):
         list(predict.read(tmp_path / "absent.txt"))
     with pytest.raises(UserError, match="line 1 has no column 'text'. There are: review, stars"):
         list(predict.read(write_csv(tmp_path / "a.csv", [("x", 1)])))
+    with pytest.raises(UserError, match="no column 'x'.* Name it with --pair_column."):
+        list(predict.read(tmp_path / "a.csv", "review", "x"))
     (tmp_path / "b.txt").write_bytes(b"fine\n\xff\xfe\n")
     with pytest.raises(UserError, match="b.txt line 2 is not UTF-8"):
         list(predict.read(tmp_path / "b.txt"))
+
+
+def test_a_file_without_columns_has_no_pair_column(tmp_path):
+    (tmp_path / "a.txt").write_text("one\ttwo\n")
+    with pytest.raises(UserError, match="a.txt has no columns: leave out --pair_column"):
+        list(predict.read(tmp_path / "a.txt", pair_column="b"))
+
+
+def test_a_label_of_exactly_one_half_holds_as_it_does_in_the_metrics():
+    meaning = answers.Meaning("labels", ("a", "b", "c"))
+    assert meaning.chosen(np.array([0.5, 0.49, 0.9], np.float32)) == [2, 0]
+
+
+@pytest.mark.parametrize("names", [["很好" * 30, "b"], ["long " * 30, "b"], list("abcde")])
+def test_the_texts_have_room_in_a_table_whatever_the_labels_are(names, capsys):
+    values = np.eye(len(names))[0]
+    answers.table(answers.Meaning("class", names))([answers.Answer("a text", values, False)])
+    out = capsys.readouterr().out
+    assert "a text" in out and max(map(cell_len, out.splitlines())) <= 80
 
 
 def test_a_table_of_many_classes_shows_the_chosen_one(capsys):

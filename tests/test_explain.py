@@ -121,6 +121,16 @@ def test_points_are_doubled_until_they_are_enough():
     assert not few.complete and few.residual != 0
 
 
+def test_what_is_said_of_too_few_points_is_the_rule():
+    parts = explain.Attribution(np.array([100.0, -99.9]), 0.0, 0.0, 14)
+    assert parts.complete  # 0.1 is below 0.1% of 199.9
+    parts = parts._replace(values=np.array([100.0, -99.7]))
+    assert not parts.complete
+    found = pieces.Explanation("pos", "log-odds of pos", ["a", "b"], parts)
+    said = "NOT enough to be within 1% of the difference or 0.1% of the sum of the sizes"
+    assert said in answers.completeness(found)
+
+
 def test_a_difference_of_nothing_is_complete():
     assert explain.attribute(lambda a: (0 * a, 0 * a[:, None]), rows=16).complete
 

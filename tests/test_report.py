@@ -12,6 +12,7 @@ from bigmodel_jax.errors import UserError
 from bigmodel_jax.reports import make as reporting
 from bigmodel_jax.reports import mistakes
 from bigmodel_jax.reports.page import Code, Note, Paragraph, Quote, Table, to_html, to_markdown
+from bigmodel_jax.rundir import RunDir
 from bigmodel_jax.train import train
 from tests import made_run
 from tests.laws.harness import CONFIGS
@@ -69,6 +70,24 @@ def test_the_report_can_be_made_anew_and_is_the_same(trained):
     before = {p: p.read_bytes() for p in [*trained.glob("report.*"), *trained.glob("plots/*")]}
     assert reporting.make(trained) == trained / "report.html"
     assert before == {p: p.read_bytes() for p in before}
+
+
+def test_results_hold_texts_as_they_are_and_a_row_of_a_matrix_a_line(tmp_path):
+    text = '[ 7 ]\n[\n  1,\n  2\n] "ü" {} \u2028'
+    result = {
+        "step": 3,
+        "metrics": {"loss": float("nan"), "f1": 0.5},
+        "confusion_matrix": [[1, 2], [3, 4]],
+        "label_names": [text, "b"],
+        "mistakes": [{"index": 1, "text": text, "none": None, "list": [], "dict": {}}],
+    }
+    run = RunDir(tmp_path)
+    run.write_result("test", result)
+    written = (tmp_path / "results" / "test.json").read_text(encoding="utf-8")
+    assert "\n    [1, 2],\n    [3, 4]\n" in written
+    assert json.dumps(text, ensure_ascii=False) in written
+    found = run.read_result("test")
+    assert found is not None and repr(found) == repr(result)
 
 
 @pytest.mark.parametrize("kind", made_run.KINDS)

@@ -61,10 +61,12 @@ def _csv(lines: Lines, columns: Columns, **dialect) -> Parse:
     for option, column in columns.items():
         if column not in header:
             semicolons = ";" in header[0] and not dialect
-            advice = "separate its fields by commas" if semicolons else f"Name it with {option}"
+            advice = (
+                "Its fields must be separated by commas" if semicolons else f"Name it with {option}"
+            )
             raise UserError(
                 f"{lines.path} line 1 has no column {column!r}. There are: {', '.join(header)}."
-                f" {advice[0].upper()}{advice[1:]}."
+                f" {advice}."
             )
     fields = [header.index(column) for column in columns.values()]
 

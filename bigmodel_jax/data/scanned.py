@@ -43,7 +43,7 @@ class Scan(NamedTuple):
 def recall(parts: Mapping[str, Sequence], options: Sequence, cache: Path) -> Scan | None:
     """The scan of these files as they are now, or None."""
     try:
-        with np.load(_place(parts, options, cache)[0]) as saved:
+        with _place(parts, options, cache)[0].open("rb") as file, np.load(file) as saved:
             facts = json.loads(str(saved["facts"]))
             arrays = dict(saved)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):

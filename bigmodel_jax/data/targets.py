@@ -124,7 +124,7 @@ def _number(label: Any, place: str) -> float:
     value = math.nan if isinstance(label, bool) else _float(label)
     if not math.isfinite(value):
         hint = ", without thousands separators" if _grouped(label) else ""
-        shown = label if isinstance(label, str) else str(json.dumps(label))
+        shown = label if isinstance(label, str) else json.dumps(label)
         raise UserError(f"{place}: the label {shown[:40]!r} is not a finite number{hint}.")
     return value
 

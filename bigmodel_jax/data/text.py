@@ -20,7 +20,7 @@ from bigmodel_jax.data.order import Plan, batches_per_epoch, plan_epoch
 from bigmodel_jax.data.rows import Rows, assemble, check_buckets, cut, host_batch
 from bigmodel_jax.errors import UserError
 
-FEW = 10_000  # examples of which a split by hash may be empty by chance
+FEW = 1_000  # examples of which a split by hash may be empty by chance
 
 
 class Source:

@@ -75,9 +75,15 @@ def start_from(path: str | Path, words: Sequence[str], variables: Mapping) -> di
     def fill(name, table):
         if name not in fitting:
             return table
-        table = jnp.asarray(table)  # perhaps in parts, which no process has all of
-        filled = jax.jit(lambda t, i, x: t.at[i].set(x), out_shardings=table.sharding)
-        return filled(table, rows, vectors.astype(table.dtype))
+        table = jnp.asarray(table)
+        parts = []
+        for shard in table.addressable_shards:  # no process may have all of it
+            part, (own, columns) = np.array(shard.data), shard.index
+            start, stop, _ = own.indices(len(words))
+            inside = (rows >= start) & (rows < stop)
+            part[rows[inside] - start] = vectors[inside][:, columns]
+            parts.append(jax.device_put(part, shard.device))
+        return jax.make_array_from_single_device_arrays(table.shape, table.sharding, parts)
 
     return {**variables, "params": trees.map_paths(fill, variables["params"])}
 

@@ -149,7 +149,11 @@ def test_texts_are_not_kept_in_memory(tmp_path):
         ("a.csv", "text,label\n", "holds no examples"),
         ("a.txt", "\n\n", "holds no examples"),
         ("a.csv", "txt,label\na,b\n", "line 1 has no column 'text'. There are: txt, label."),
-        ("a.csv", "text;label\na;b\n", "There are: text;label. Its fields must be separated by"),
+        (
+            "a.csv",
+            "text;label\na;b\n",
+            "There are: text;label. Its fields must be separated by commas.$",
+        ),
         ("a.csv", 'text,label\n"x\ny",a\nonly one\n', "line 4 has 1 fields; the header has 2"),
         ("a.csv", "text,label\nno, quotes,a\n", "line 2 has 3 fields"),
         ("a.csv", 'text,label\nx,a\n"never closed,b\n', "line 3: .*opened and never closed"),
@@ -202,3 +206,24 @@ def test_faults_in_class_folders(tmp_path):
     write(tmp_path / "pos" / "0.txt", b"\xff")
     with pytest.raises(UserError, match="0.txt is not UTF-8: byte 0xff at byte 0"):
         Reader(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("pos/1.txt", "neg/1.txt", "reviews.csv"), "besides is not read: reviews.csv."),
+        (("train.csv", "test_set.csv", "test/a/1.txt"), "besides is not read: test_set.csv."),
+        (("train/a/1.txt", "train/b/1.txt", "other/1.txt"), "besides is not read: other/."),
+        (
+            ("train/a/1.txt", "train/b/1.txt", "train/x.csv"),
+            "train holds besides is not read: x.csv",
+        ),
+        (("pos/1.txt", "neg/1.txt", "LICENCE"), ""),
+    ],
+)
+def test_what_is_not_read_is_named(tmp_path, names, said, capsys):
+    for name in names:
+        write(tmp_path / name, "text,label\na,x\nb,y\n")
+    Reader(str(tmp_path))
+    out = capsys.readouterr().out
+    assert said in out and ("NOTE" in out) == bool(said)

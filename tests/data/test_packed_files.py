@@ -4,13 +4,14 @@ import gzip
 import json
 import os
 import time
+from datetime import date
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bigmodel_jax.data import records
+from bigmodel_jax.data import own_files, records
 from bigmodel_jax.data.compressed import open_plain
 from bigmodel_jax.data.limit import Limit
 from bigmodel_jax.data.own_files import ClassFolder
@@ -18,6 +19,8 @@ from bigmodel_jax.data.readers import Unavailable, files
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.predict import read
 
+UMASK = os.umask(0)
+os.umask(UMASK)
 CSV = b'\xef\xbb\xbfid,label,text\r\n1,good,"He said ""go"",\r\nand left"\r\n2,bad,\xe7\x94\xb5\r\n'
 EXAMPLES = [("bad", "电"), ("good", 'He said "go",\r\nand left')]
 
@@ -143,7 +146,13 @@ def test_parquet_by_rows(tmp_path, open_files):
             "a.parquet row 2 has nothing in column 'label'",
         ),
         ({"text": [1, 2], "label": ["x", "y"]}, "a.parquet row 1: the text is a string, not 1"),
-        ({"text": ["a"], "label": [["x", "y"]]}, "row 1: the label is .* --config.data.target"),
+        (
+            {"text": ["a"], "label": [["x", "y"]]},
+            "row 1: the label is .* configs/own_text.py:target=labels",
+        ),
+        ({"text": ["a"], "label": [float("nan")]}, "row 1 has nothing in column 'label'"),
+        ({"text": [b"a", b"\xff"], "label": ["x", "y"]}, "row 2: the bytes .*'text' are not UTF-8"),
+        ({"text": [date(2024, 1, 1)], "label": ["x"]}, "row 1: the text is a string, not"),
         ({"text": pa.array([], "str"), "label": pa.array([], "str")}, "holds no examples"),
     ],
 )
@@ -158,6 +167,31 @@ def test_a_torn_parquet_file(tmp_path, open_files):
     write(path, path.read_bytes()[:-20])
     with pytest.raises(UserError, match="a.parquet is torn or damaged"):
         open_files("a.parquet")
+
+
+def test_binary_columns_are_text(tmp_path, open_files):
+    columns = {"text": [text.encode() for _, text in EXAMPLES], "label": [b"bad", b"good"]}
+    write_parquet(tmp_path / "a.parquet", columns)
+    assert found(open_files("a.parquet")) == EXAMPLES
+
+
+def test_what_is_packed_is_looked_for_once_and_headers_are_read_once(
+    tmp_path, open_files, monkeypatch
+):
+    monkeypatch.setattr(files, "OPEN_FILES", 2)
+    for i in range(4):
+        content = "text,label\n" + "".join(f"{i} {j},{j % 2}\n" for j in range(50))
+        write(tmp_path / "data" / f"{i}.csv.gz", gzip.compress(content.encode()))
+    reader = open_files("data/*.gz")
+    first = found(reader)
+    monkeypatch.setattr(own_files, "unpack", None)
+    monkeypatch.setattr(own_files, "PARSERS", None)
+    assert found(reader) == first and len(first) == 200
+    monkeypatch.undo()
+    for plain in tmp_path.rglob("unpacked-*"):
+        assert plain.stat().st_mode & 0o444 == 0o444 & ~UMASK
+        plain.unlink()
+    assert found(reader) == first  # it is unpacked again
 
 
 def test_files_of_a_pattern_are_one_split(tmp_path, open_files):
@@ -237,8 +271,11 @@ def test_a_scan_is_remembered_until_a_file_changes(tmp_path, open_files, monkeyp
     write(path, "a\tone\nb\tsix\n")
     os.utime(path, (old + 1, old + 1))
     assert open_files("a.txt").fingerprint() != new.fingerprint()
-    next(tmp_path.rglob("scan-*")).write_bytes(b"torn")
-    assert found(open_files("a.txt")) == [("a", "one"), ("b", "six")]
+    assert not [*tmp_path.rglob("*.unfinished")]
+    for scan in tmp_path.rglob("scan-*"):
+        for torn in (b"", b"torn", b"PK\x03\x04torn", scan.read_bytes()[:-30]):
+            scan.write_bytes(torn)
+            assert found(open_files("a.txt")) == [("a", "one"), ("b", "six")]
 
 
 def test_other_columns_are_other_data(tmp_path, open_files):

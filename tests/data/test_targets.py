@@ -130,3 +130,37 @@ def test_two_thousand_classes_in_one_folder(tmp_path):
     reader = Reader(str(tmp_path / "data"), data_dir=str(tmp_path))
     assert len(reader.label_names) == reader.splits["train"] == 2000
     assert all(text == f"text {label[5:]}" for text, label in labels(reader).items())
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        ('"1,201"', "'1,201' is not a finite number, without thousands separators"),
+        ("1_200", "'1_200' is not a finite number, without thousands separators"),
+        ("many", r"'many' is not a finite number\."),
+        ("9" * 400, "is not a finite number"),
+    ],
+)
+def test_what_is_no_number_is_said(make, label, message):
+    with pytest.raises(UserError, match=message):
+        make(f"text,label\na,1\nb,{label}\n", target="number")
+
+
+@pytest.mark.parametrize("digits", [400, 5000])
+def test_an_integer_beyond_all_floats_is_refused(make, digits):
+    content = f'{{"text": "a", "label": 1}}\n{{"text": "b", "label": {"9" * digits}}}\n'
+    with pytest.raises(UserError, match="line 2"):
+        make(content, "a.jsonl", target="number")
+
+
+def test_nan_and_inf_and_underscores_are_no_numbers_to_sort_by(make):
+    assert make("text,label\na,10\nb,nan\nc,9\n").label_names == ("10", "9", "nan")
+    assert make("text,label\na,10\nb,inf\nc,9\n").label_names == ("10", "9", "inf")
+    assert make("text,label\na,1_0\nb,9\n").label_names == ("1_0", "9")
+
+
+@pytest.mark.parametrize("label", ["NaN", "[NaN]", "[null]"])
+def test_nothing_is_no_label(make, label):
+    target = "labels" if label.startswith("[") else "class"
+    with pytest.raises(UserError, match="line 1: the label is empty"):
+        make(f'{{"text": "a", "label": {label}}}\n', "a.jsonl", target=target)

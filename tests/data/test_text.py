@@ -1,5 +1,6 @@
 """The text source: cut, padded, cached; what a batch holds is what the texts say."""
 
+import os
 from pathlib import Path
 
 import jax
@@ -41,6 +42,13 @@ def source(tmp_path, data_dir):
         return text.Source(**data, split=split, training=training, data_dir=data_dir)
 
     return make
+
+
+def umask():
+    """The bits that new files lack."""
+    bits = os.umask(0)
+    os.umask(bits)
+    return bits
 
 
 def sentences(batch, tokenizer):
@@ -211,13 +219,35 @@ def test_a_source_knows_its_texts_by_the_index_of_the_example(toy):
     assert made.texts([7, 0]) == expected
 
 
-def test_a_split_by_hash_holds_what_it_says_and_evaluators_check_it_without_reading(toy):
+def test_a_split_by_hash_holds_what_it_says_and_evaluators_check_it_without_reading(
+    toy, monkeypatch
+):
     splits = dict(train="train[hash :70%]", val="train[hash 70%:]", test="test")
     train, val = toy(splits=splits), toy(splits=splits, split="val", training=False)
     assert train.examples + val.examples == 200 and 0.5 < train.examples / 200 < 0.9
     assert not set(train.texts(range(train.examples))) & set(val.texts(range(val.examples)))
+    nothing = toy(splits={**splits, "val": "train[hash 99.9999%:]"})
+    with pytest.raises(UserError, match="is empty"):
+        nothing.check_split("val")
+    monkeypatch.setattr(text, "FEW", 0)
     train._reader.examples = None
     train.check_split("val")
+    with pytest.raises(UserError, match="is empty"):
+        train.check_split("train[hash :0%]")
+
+
+def test_a_torn_vocabulary_is_made_anew_and_says_so(source, data_dir, capsys):
+    rows = [*ROWS, ("no", "torn")] * 10
+    before = {*Path(data_dir).rglob("tokenizer.json")}
+    words = source(rows).tokenizer.tokens(range(9))
+    (path,) = {*Path(data_dir).rglob("tokenizer.json")} - before
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert source(rows).tokenizer.tokens(range(9)) == words
+    assert "tokenizer is made anew" in capsys.readouterr().out
+    assert path.read_bytes() == whole and path.stat().st_mode & 0o777 == 0o666 & ~umask()
+    assert path.parent.stat().st_mode & 0o777 == 0o777 & ~umask()
+    assert not [*Path(data_dir).rglob("*.unfinished")]
 
 
 def test_balanced_sampling_shows_every_class_equally_often_to_training_alone(toy):

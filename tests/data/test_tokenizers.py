@@ -241,3 +241,12 @@ def test_impossible_settings_are_refused():
         Subword("wordpeice")
     with pytest.raises(UserError, match="at least 261: the 256 bytes"):
         Subword("bpe", 260)
+
+
+@pytest.mark.parametrize("make", [trained, subword])
+@pytest.mark.parametrize("content", [b"", b'{"special": [', b"[]", b"{}", b"\xff"])
+def test_a_torn_tokenizer_is_one_sentence(make, content, tmp_path):
+    tokenizer = make()
+    (tmp_path / "tokenizer.json").write_bytes(content)
+    with pytest.raises(UserError, match="tokenizer.json is "):
+        tokenizer.load(tmp_path)

@@ -2,10 +2,11 @@
 
 import gzip
 
+import jax
 import numpy as np
 import pytest
 
-from bigmodel_jax.data.word_vectors import load
+from bigmodel_jax.data.word_vectors import load, start_from
 from bigmodel_jax.errors import UserError
 
 LINES = ["the 1 2 3", "film 0.5 -0.25 1e-3", ". . . 4 5 6", "the 7 7 7", "café -1 -2 -3"]
@@ -73,3 +74,17 @@ def test_what_is_no_such_file_is_told(tmp_path):
     (tmp_path / "cut.gz").write_bytes(whole[:-12])
     with pytest.raises(UserError, match="damaged or cut short"):
         load(tmp_path / "cut.gz", WORDS)
+
+
+@pytest.mark.parametrize("axes", [(None, None), ("x", None), (None, "x")])
+def test_an_embedding_starts_from_the_vectors_where_it_lies(axes, tmp_path):
+    path = write(tmp_path / "v.txt", ["b 1 2 3 4", "d 5 6 7 8"])
+    mesh = jax.make_mesh((min(2, len(jax.devices())),), ("x",))
+    sharding = jax.NamedSharding(mesh, jax.P(*axes))
+    table = jax.device_put(np.full((4, 4), 9, np.float32), sharding)
+    params = {"embed": {"embedding": table}, "head": {"kernel": table}}
+    got = start_from(path, list("abcd"), {"params": params})["params"]
+    assert got["head"]["kernel"] is table
+    filled = got["embed"]["embedding"]
+    assert filled.sharding.is_equivalent_to(sharding, 2)
+    np.testing.assert_array_equal(filled, [[9] * 4, [1, 2, 3, 4], [9] * 4, [5, 6, 7, 8]])
