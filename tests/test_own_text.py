@@ -8,6 +8,7 @@ import pytest
 
 from bigmodel_jax.apply import load_run
 from bigmodel_jax.errors import UserError
+from bigmodel_jax.evaluate import evaluate
 from bigmodel_jax.train import train
 from configs import own_text
 
@@ -86,6 +87,24 @@ def test_embeddings_start_from_a_file_of_word_vectors(files, tmp_path, data_dir,
     data = dict(word_vectors=str(vectors))
     run("tiny,textcnn", files / "class.csv", tmp_path, data_dir, **data)
     assert "vectors of 8 of 12 words" in capsys.readouterr().out
+
+
+def test_a_published_tokenizer_that_has_changed_is_refused(files, tmp_path, data_dir):
+    run("tiny,textcnn,tokenizer=bpe", files / "class.csv", tmp_path / "first", data_dir)
+    tokenizer = tmp_path / "tokenizer.json"
+    tokenizer.write_bytes((tmp_path / "first/run/assets/tokenizer.json").read_bytes())
+    config = own_text.get_config("tiny,textcnn,tokenizer=published")
+    config.data.path, config.data.tokenizer.path = str(files / "class.csv"), str(tokenizer)
+    config.duration = "2 epochs"
+    train(config.to_dict(), str(tmp_path / "run"), data_dir=data_dir)
+
+    content = tokenizer.read_text()
+    tokenizer.write_text(content.replace('"red"', '"crimson"') + "\n")
+    with pytest.raises(UserError, match="is not the data that config.data.fingerprint names"):
+        evaluate(str(tmp_path / "run"), "test", data_dir)
+    tokenizer.unlink()
+    with load_run(tmp_path / "run") as applied:  # its own copy is enough
+        assert len(applied.predict(["an old red round thing"])) == 1
 
 
 @pytest.mark.parametrize("arg", ["target=labls", "tokenizer=bep"])

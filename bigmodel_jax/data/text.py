@@ -5,6 +5,7 @@ part decides the vocabulary. The tokenizer and the label names go to the run's a
 from anywhere becomes a batch the same way (`encode`).
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -39,7 +40,8 @@ class Source:
             texts both keep their heads, and the longer one is cut first.
         buckets: padded lengths, rising; by default powers of two up to max_length.
         batch_size: examples a step, over all processes.
-        fingerprint: of the reader's data. A run writes it down, and opens no other data later.
+        fingerprint: of the reader's data, and of a tokenizer's own file. A run writes it down, and
+            opens no other data later.
         split: a name from `splits`, or a slice such as "test[:100]".
         training: shuffled and without end, or in one order, each example once an epoch.
         group: steps a dispatch (config.repeat).
@@ -87,7 +89,7 @@ class Source:
         self.buckets = check_buckets(buckets, max_length)
         opened = config.build("data.readers", reader, data_dir=data_dir)
         self.reader_name, self.synthetic = opened.name, opened.synthetic
-        self.fingerprint = opened.fingerprint()
+        self.fingerprint = _fingerprint(opened, tokenizer)
         if fingerprint not in ("", self.fingerprint):
             raise UserError(
                 f"{self.reader_name} here is not the data that config.data.fingerprint names: "
@@ -230,3 +232,11 @@ class Source:
                 tokens[row, len(changed) :] = 0
                 mask[row, len(changed) :] = False
         return batch
+
+
+def _fingerprint(reader, tokenizer: Mapping) -> str:
+    """sha256 of what the data are, in hexadecimal; of a tokenizer's own file, too."""
+    identity = getattr(config.build("data.tokenizers", tokenizer), "identity", None)
+    if identity is None:
+        return reader.fingerprint()
+    return hashlib.sha256(f"{reader.fingerprint()} {identity()}".encode()).hexdigest()

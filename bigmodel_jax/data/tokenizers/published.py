@@ -2,7 +2,8 @@
 
 tokenizer=dict(name="published", path="bert-base-uncased/tokenizer.json")
 
-The file is copied whole into the run, which then needs the original no more.
+The file is copied whole into the run: `predict` needs the original no more. Training and evaluating
+read it, and refuse another content than the run began with.
 """
 
 import hashlib
