@@ -1,5 +1,6 @@
 """What evaluators share: a task's outputs for every example of a split, once, in the data's order."""
 
+import abc
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from bigmodel_jax.data.prefetch import Prefetch
 from bigmodel_jax.errors import UserError
 
 
-class Runner:
+class Runner(abc.ABC):
     """Runs `task.predict` and `task.loss` over a split; evaluators turn the outputs into numbers.
 
     A subclass sets `output`, a key of what `predict` returns, and `target`, the kind of label it can
@@ -63,11 +64,11 @@ class Runner:
             self._source = self._open(split=self._split, batch_size=self._batch_size)
         return self._source
 
+    @abc.abstractmethod
     def measure(
         self, outputs: np.ndarray, labels: np.ndarray, source: Any
     ) -> tuple[dict[str, float], dict[str, Any]]:
         """(numbers by name, details of this kind of target) of outputs [examples, ...]."""
-        raise NotImplementedError
 
     def run(self, variables: Mapping) -> dict[str, float]:
         """Metrics by name; "loss" is the task's.

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from bigmodel_jax import sharding
+from bigmodel_jax.nn.disturb import disturb
 from bigmodel_jax.nn.linear import Dense, Embed
 from bigmodel_jax.nn.pooling import Pool
 from bigmodel_jax.nn.recurrent import LSTM, BidirectionalLSTM
@@ -79,11 +79,8 @@ class Model(nn.Module):
         # Gathered in the recurrence's order: XLA cancels this swap with the layer's own, and nothing
         # is moved.
         x = embed(tokens.T).swapaxes(0, 1)
-        if presence is not None:
-            x *= presence[..., None].astype(x.dtype)
-        x = drop(self.word_dropout, broadcast_dims=(2,))(x)
-        x = drop(self.embed_dropout, broadcast_dims=(1,))(x)
-        x = sharding.shard(x, "batch", "length", "embed")
+        rates = {"word_dropout": self.word_dropout, "embed_dropout": self.embed_dropout}
+        x = disturb(x, presence, train=train, **rates)
 
         layer = BidirectionalLSTM if self.bidirectional else LSTM
         last = None

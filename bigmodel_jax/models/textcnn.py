@@ -14,6 +14,7 @@ from jax.typing import DTypeLike
 
 from bigmodel_jax import sharding
 from bigmodel_jax.nn.convolution import convolved_maximum, windows
+from bigmodel_jax.nn.disturb import disturb
 from bigmodel_jax.nn.linear import Dense, Embed, matmul
 from bigmodel_jax.nn.pooling import Pool
 
@@ -57,11 +58,8 @@ class Model(nn.Module):
         init = nn.initializers.normal(stddev=0.05)
         embed = Embed(self.vocabulary_size, self.width, init, name="embed", **dtypes)
         x = jnp.where(mask[..., None], embed(tokens), 0)
-        if presence is not None:
-            x *= presence[..., None].astype(x.dtype)
-        x = drop(self.word_dropout, broadcast_dims=(2,))(x)
-        x = drop(self.embed_dropout, broadcast_dims=(1,))(x)
-        x = sharding.shard(x, "batch", "length", "embed")
+        rates = {"word_dropout": self.word_dropout, "embed_dropout": self.embed_dropout}
+        x = disturb(x, presence, train=train, **rates)
         pooled = []
         for size in self.sizes:
             shape = (size * self.width, self.features)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from bigmodel_jax import sharding
+from bigmodel_jax.nn.disturb import disturb
 from bigmodel_jax.nn.linear import Dense, Embed
 from bigmodel_jax.nn.pooling import Pool
 from bigmodel_jax.nn.transformer import Encoder, sinusoids
@@ -63,10 +64,8 @@ class Model(nn.Module):
         init = nn.initializers.normal(stddev=self.width**-0.5)
         x = Embed(self.vocabulary_size, self.width, init, name="embed", **dtypes)(tokens)
         x *= jnp.asarray(self.width**0.5, x.dtype)  # as large as the positions
-        if presence is not None:
-            x *= presence[..., None].astype(x.dtype)
-        x = drop(self.word_dropout, broadcast_dims=(2,))(x)
-        x = drop(self.embed_dropout, broadcast_dims=(1,))(x)
+        rates = {"word_dropout": self.word_dropout, "embed_dropout": self.embed_dropout}
+        x = disturb(x, presence, train=train, **rates)
         x += jnp.asarray(sinusoids(tokens.shape[1], self.width), x.dtype)
         # Nobody looks at padding, but a NaN times a weight of 0 is NaN.
         x = jnp.where(mask[..., None], x, jnp.zeros((), x.dtype))

@@ -8,6 +8,11 @@ import pytest
 
 from bigmodel_jax import trees
 from bigmodel_jax.models.lstm import VARIANTS, Model
+from tests.models.text_models import (
+    assert_dropout_acts_in_training_only,
+    assert_padding_does_not_matter,
+    assert_presence_is_a_factor,
+)
 
 BATCH, LENGTH, VOCABULARY = 4, 6, 20
 LENGTHS = np.array([6, 2, 4, 1])
@@ -96,27 +101,13 @@ def test_logits_and_every_gradient_equal_those_of_the_network_in_torch(form, poo
 @pytest.mark.parametrize("form", FORMS)
 def test_neither_the_ids_nor_the_amount_of_padding_matter(form):
     model, variables = build(**FORMS[form])
-    want = model.apply(variables, TOKENS, MASK)
-    got = model.apply(variables, np.where(MASK, TOKENS, 7), MASK)
-    np.testing.assert_array_equal(got, want)
-    wide = np.pad(TOKENS, ((0, 0), (0, 5))), np.pad(MASK, ((0, 0), (0, 5)))
-    np.testing.assert_allclose(model.apply(variables, *wide), want, rtol=1e-5, atol=1e-6)
+    assert_padding_does_not_matter(model, variables, TOKENS, MASK, atol=1e-6)
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_presence_is_a_factor_of_each_embedding(form):
     model, variables = build(**FORMS[form])
-    want = model.apply(variables, TOKENS, MASK)
-    ones = np.ones(MASK.shape, np.float32)
-    np.testing.assert_array_equal(model.apply(variables, TOKENS, MASK, presence=ones), want)
-
-    table = variables["params"]["embed"]["embedding"]
-    word = TOKENS[0, 0]
-    zeroed = {**variables["params"], "embed": {"embedding": table.at[word].set(0)}}
-    without = model.apply({"params": zeroed}, TOKENS, MASK)
-    absent = (word != TOKENS).astype(np.float32)
-    got = model.apply(variables, TOKENS, MASK, presence=absent)
-    np.testing.assert_allclose(got, without, rtol=1e-6, atol=1e-7)
+    assert_presence_is_a_factor(model, variables, TOKENS, MASK, 0.0, 1e-6, 1e-7)
 
 
 @pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention"])
@@ -130,15 +121,7 @@ def test_a_text_without_tokens_gets_the_bias(pooling):
 @pytest.mark.parametrize("kind", ["dropout", "embed_dropout", "word_dropout", "layer_dropout"])
 def test_dropout_acts_in_training_only(kind):
     model, variables = build(**{kind: 0.5}, **DEEP)
-    plain, _ = build(**DEEP)
-    want = plain.apply(variables, TOKENS, MASK)
-    np.testing.assert_array_equal(model.apply(variables, TOKENS, MASK), want)
-    noisy = [
-        model.apply(variables, TOKENS, MASK, train=True, rngs={"dropout": jax.random.key(seed)})
-        for seed in (1, 1, 2)
-    ]
-    np.testing.assert_array_equal(noisy[0], noisy[1])
-    assert not np.allclose(noisy[0], noisy[2]) and not np.allclose(noisy[0], want)
+    assert_dropout_acts_in_training_only(model, build(**DEEP)[0], variables, TOKENS, MASK)
 
 
 def test_bfloat16_computes_close_to_float32_over_float32_parameters():

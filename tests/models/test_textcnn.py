@@ -8,6 +8,11 @@ import pytest
 
 from bigmodel_jax import optim, sharding, trees
 from bigmodel_jax.models.textcnn import VARIANTS, Model
+from tests.models.text_models import (
+    assert_dropout_acts_in_training_only,
+    assert_padding_does_not_matter,
+    assert_presence_is_a_factor,
+)
 
 BATCH, LENGTH, VOCABULARY, CLASSES = 8, 7, 20, 3
 LENGTHS = np.array([7, 2, 4, 1, 5, 3, 6, 7])
@@ -78,11 +83,7 @@ def test_logits_and_every_gradient_equal_those_of_the_network_in_torch(pooling):
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_neither_the_ids_nor_the_amount_of_padding_matter(pooling):
     model, variables = build(pooling=pooling)
-    want = model.apply(variables, TOKENS, MASK)
-    got = model.apply(variables, np.where(MASK, TOKENS, 7), MASK)
-    np.testing.assert_array_equal(got, want)
-    wide = np.pad(TOKENS, ((0, 0), (0, 5))), np.pad(MASK, ((0, 0), (0, 5)))
-    np.testing.assert_allclose(model.apply(variables, *wide), want, rtol=1e-5, atol=1e-5)
+    assert_padding_does_not_matter(model, variables, TOKENS, MASK, atol=1e-5)
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
@@ -114,18 +115,7 @@ def test_a_text_without_tokens_gets_finite_logits_and_gives_the_words_no_gradien
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_presence_is_a_factor_of_each_embedding(pooling):
     model, variables = build(pooling=pooling)
-    want = model.apply(variables, TOKENS, MASK)
-    ones = np.ones(MASK.shape, np.float32)
-    np.testing.assert_array_equal(model.apply(variables, TOKENS, MASK, presence=ones), want)
-
-    word = TOKENS[0, 0]
-    table = variables["params"]["embed"]["embedding"].copy()
-    table[word] *= 0.3
-    fainter = {**variables["params"], "embed": {"embedding": table}}
-    presence = np.where(word == TOKENS, 0.3, 1).astype(np.float32)
-    got = model.apply(variables, TOKENS, MASK, presence=presence)
-    want = model.apply({"params": fainter}, TOKENS, MASK)
-    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+    assert_presence_is_a_factor(model, variables, TOKENS, MASK, 0.3, 1e-5, 1e-5)
 
 
 def test_order_matters():
@@ -139,14 +129,7 @@ def test_order_matters():
 def test_dropout_acts_in_training_only(kind):
     off = {"dropout": 0.0}
     model, variables = build(**{**off, kind: 0.5})
-    want = build(**off)[0].apply(variables, TOKENS, MASK)
-    np.testing.assert_array_equal(model.apply(variables, TOKENS, MASK), want)
-    noisy = [
-        model.apply(variables, TOKENS, MASK, train=True, rngs={"dropout": jax.random.key(seed)})
-        for seed in (1, 1, 2)
-    ]
-    np.testing.assert_array_equal(noisy[0], noisy[1])
-    assert not np.allclose(noisy[0], noisy[2]) and not np.allclose(noisy[0], want)
+    assert_dropout_acts_in_training_only(model, build(**off)[0], variables, TOKENS, MASK)
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
