@@ -17,6 +17,8 @@ from bigmodel_jax.data.progress import progress
 from bigmodel_jax.data.unfinished import new_folder
 from bigmodel_jax.errors import UserError, nearest
 
+_KNOWN: dict[tuple[str, str], np.ndarray] = {}  # positions by (data, slice), of this process
+
 
 def open_split(reader, splits, split, spec, data_dir, max_length, keep):
     """(tokenizer, tokenised arrays) of a split, from the cache or made now.
@@ -88,15 +90,24 @@ def examples(
     Args:
         limit: leaves out what is too long; counts.
     """
-    name = splitting.split_name(expression)
-    indices = splitting.parse(
-        expression, reader.splits, lambda: map(texts_of, reader.examples(name))
-    )[1]
+    name, indices = splitting.split_name(expression), _positions(reader, expression)
     indices = indices if chosen is None else indices[chosen]
     if limit is None:
         return reader.examples(name, indices)
     partly = {"limit": limit} if getattr(reader, "reads_partly", False) else {}
     return _counted(map(limit.example, reader.examples(name, indices, **partly)), len(indices))
+
+
+def _positions(reader, expression: str) -> np.ndarray:
+    """Where the examples of a slice are; of a hash part, found by reading all texts once."""
+    key = (reader.fingerprint(), expression)
+    if key not in _KNOWN:
+        name = splitting.split_name(expression)
+        found = splitting.parse(
+            expression, reader.splits, lambda: map(texts_of, reader.examples(name))
+        )
+        _KNOWN[key] = found[1]
+    return _KNOWN[key]
 
 
 def _counted(examples: Iterator[dict], total: int) -> Iterator[dict]:

@@ -71,23 +71,27 @@ def write(
         UserError: no examples, or a text without a single token in all of them; `where` names them.
     """
     with new_folder(path) as part:
-        lengths, labels = [], []
-        with open(part / "flat.bin", "wb") as flat:
+        lengths, count, shape = [], 0, ()
+        with open(part / "flat.bin", "wb") as flat, open(part / "labels.bin", "wb") as labels:
             for chunk in _chunks(examples):
                 texts = [(x["text"], x["pair"]) if "pair" in x else (x["text"],) for x in chunk]
                 for ids in encode(tokenizer, texts):
                     flat.write(ids.tobytes())
                     lengths.append(len(ids))
-                labels += [x["label"] for x in chunk]
-        if sum(lengths) == len(lengths) - len(labels):  # nothing, or nothing but separators
-            raise UserError(f"{where} holds no text to learn from: {len(labels)} empty examples.")
+                given = np.asarray([x["label"] for x in chunk], label_dtype)
+                labels.write(given.tobytes())
+                count, shape = count + len(chunk), given.shape[1:]
+        if sum(lengths) == len(lengths) - count:  # nothing, or nothing but separators
+            raise UserError(f"{where} holds no text to learn from: {count} empty examples.")
         offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
         tokens = np.memmap(part / "flat.bin", np.int32, "r")
         np.save(part / "tokens.npy", tokens)
         np.save(part / "offsets.npy", offsets)
-        np.save(part / "labels.npy", np.asarray(labels, label_dtype))
-        (part / "flat.bin").unlink()
-        meta = {"examples": len(labels), "tokens": len(tokens), "digest": _digest(part)}
+        given = np.memmap(part / "labels.bin", label_dtype, "r", shape=(count, *shape))
+        np.save(part / "labels.npy", given)
+        for name in ("flat.bin", "labels.bin"):
+            (part / name).unlink()
+        meta = {"examples": count, "tokens": len(tokens), "digest": _digest(part)}
         (part / "meta.json").write_text(json.dumps({**meta, "origin": dict(origin)}, indent=2))
         if path.is_dir() and load(path) is None:
             print(f"The cache {path} was damaged, and is made anew.", flush=True)
