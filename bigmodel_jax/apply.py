@@ -12,7 +12,7 @@ import functools
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -28,34 +28,54 @@ from bigmodel_jax.explanations.pieces import Explanation
 POINTS_AT_ONCE = 16  # of an explanation, and no more than TOKENS_AT_ONCE allow
 TOKENS_AT_ONCE = 2**15
 Text = str | tuple[str, str]  # or a pair
+Run = TypeVar("Run", bound="Loaded")
 
 
-class Applied:
-    """A trained model of texts.
+class Loaded:
+    """A trained model.
 
     Attributes:
         config: of the run, resolved.
         task, variables: what evaluators ask for; of an averaged model, the average.
         mesh: all devices of this machine.
+        rows: what divides the rows of any batch.
         step: of the checkpoint that the variables are from.
+        assets: the folder of the tokenizer and the like.
+    """
+
+    def __init__(self, config: Mapping, mesh: jax.sharding.Mesh, checkpoint: Path, assets: Path):
+        self.config, self.mesh, self.step, self.assets = config, mesh, int(checkpoint.name), assets
+        self.task = experiment.make_task(config)
+        self.rows = mesh.shape["data"] * mesh.shape["fsdp"]
+        init = experiment.make_init(config, self.task, self.example())
+        restored = restore_variables(checkpoint, sharding.abstract(init, mesh))
+        self.variables = experiment.for_evaluation(restored)
+
+    def example(self) -> dict[str, np.ndarray]:
+        """A batch, of which only the shapes matter: of tokens, as language models have them."""
+        tokens = np.zeros((self.rows, 8), np.int32)
+        return {"tokens": tokens, "segments": tokens, "positions": tokens, "mask": tokens > 0}
+
+
+class Applied(Loaded):
+    """A trained model of labelled texts.
+
+    Attributes:
         label_names: index = label id.
         target: "class", "labels" (any number of them) or "number".
         pairs: whether it reads pairs of texts.
     """
 
     def __init__(self, config: Mapping, mesh: jax.sharding.Mesh, checkpoint: Path, assets: Path):
-        self.config, self.mesh, self.step = config, mesh, int(checkpoint.name)
-        self.task = experiment.make_task(config)
-        self._rows = mesh.shape["data"] * mesh.shape["fsdp"]
         self._tokenizer, self.label_names = encoding.load_assets(assets, config["data"])
+        self.pairs = config["data"]["reader"].get("pair_column") is not None
+        super().__init__(config, mesh, checkpoint, assets)
         self.target = getattr(self.task, "target", "class")
-        reader = config["data"]["reader"]
-        self.pairs = reader.get("pair_column") is not None
-        init = experiment.make_init(config, self.task, self._batch([], self._rows))
-        restored = restore_variables(checkpoint, sharding.abstract(init, mesh))
-        self.variables = experiment.for_evaluation(restored)
         self._everywhere = jax.sharding.NamedSharding(mesh, jax.P())
         self._predict = jax.jit(self.task.predict, out_shardings=self._everywhere)
+
+    def example(self) -> dict[str, np.ndarray]:
+        return self._batch([], self.rows)
 
     def predict(self, texts: Sequence[Text], batch_size: int = 0) -> np.ndarray:
         """Probabilities of texts in one batch, float32 [texts, classes]; of a regression [texts].
@@ -70,7 +90,7 @@ class Applied:
 
     def answer(self, texts: Sequence[Text], batch_size: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """(what `predict` gives, bool [texts]: the model sees nothing of it, or of both of a pair)."""
-        rows = -(-max(batch_size, len(texts)) // self._rows) * self._rows
+        rows = -(-max(batch_size, len(texts)) // self.rows) * self.rows
         batch = self._batch(texts, rows)
         outputs = self._predict(self.variables, sharding.put(batch, self.mesh))
         values = outputs["values" if self.target == "number" else "probabilities"]
@@ -85,7 +105,7 @@ class Applied:
         batch = self._batch([text], 1)
         length = batch["tokens"].shape[1]
         rows = min(POINTS_AT_ONCE, max(1, TOKENS_AT_ONCE // length))
-        rows = -(-rows // self._rows) * self._rows
+        rows = -(-rows // self.rows) * self.rows
         repeated = {key: np.repeat(x, rows, axis=0) for key, x in batch.items()}
         repeated = sharding.put(repeated, self.mesh)
 
@@ -133,18 +153,25 @@ class Applied:
 
 @contextlib.contextmanager
 def load_run(workdir: str | Path) -> Iterator[Applied]:
+    """The trained model of a run on labelled texts; see `load`."""
+    if (data := rundir.read_config(workdir)["data"]["name"]) != "text":
+        raise UserError(f"{workdir} is no run on labelled texts: its data are {data!r}.")
+    with load(workdir, Applied) as run:
+        yield run
+
+
+@contextlib.contextmanager
+def load(workdir: str | Path, kind: type[Run] = Loaded) -> Iterator[Run]:
     """The trained model of a run: the best parameters where it watched a metric, else the newest.
 
     Raises:
         UserError: `workdir` is no run, holds no checkpoint, or a damaged one.
     """
     config = rundir.read_config(workdir)
-    if config["data"]["name"] != "text":
-        raise UserError(f"{workdir} is no run on texts: its data are {config['data']['name']!r}.")
     checkpoint = rundir.chosen_checkpoint(workdir)
     mesh = _mesh(config["mesh"])
     with sharding.use(mesh, config["rules"]):
-        yield Applied(config, mesh, checkpoint, Path(workdir).expanduser() / "assets")
+        yield kind(config, mesh, checkpoint, Path(workdir).expanduser() / "assets")
 
 
 def _mesh(sizes: Mapping[str, Any]) -> jax.sharding.Mesh:

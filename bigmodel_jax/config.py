@@ -104,16 +104,18 @@ def build(kind: str, spec: Mapping, **runtime) -> Any:
         raise
 
 
-def fill(given: Mapping, info: Mapping[str, Any]) -> dict:
-    """The spec of a model, with the fields that only the data knows filled in from `info`.
+def fill(kind: str, given: Mapping, info: Mapping[str, Any]) -> dict:
+    """The spec of a model or a task, with the fields that only the data knows filled in from `info`.
 
-    A field that the config sets and the data contradicts is an error.
+    A field of a model that the config sets and the data contradicts is an error.
     """
     spec: dict = plain(given)
-    for key in fields("models", spec["name"]):
+    for key in fields(kind, spec["name"]):
         if key in info and spec.get(key) is None:
             spec[key] = info[key]
-        elif key in info and not (isinstance(spec[key], int) and spec[key] >= info[key]):
+        elif kind != "models" or key not in info:
+            continue
+        elif not (isinstance(spec[key], int) and spec[key] >= info[key]):
             raise UserError(
                 f"config.model.{key} is {spec[key]}, but the data needs {info[key]}. Leave it out "
                 "to take it from the data."

@@ -60,13 +60,13 @@ def evaluate(
         UserError: no such split, the data are not here, or are not those of the run.
     """
     from bigmodel_jax import experiment
-    from bigmodel_jax.apply import load_run
+    from bigmodel_jax.apply import load
     from bigmodel_jax.checkpoint import all_steps
     from bigmodel_jax.config import build
     from bigmodel_jax.data.prepared import default_data_dir
 
     data_dir = data_dir or default_data_dir()
-    with load_run(workdir) as run:
+    with load(workdir) as run:
         fitting = {n: s for n, s in run.config["evals"].items() if s.get("split") == split}
         name = split if split in fitting else next(iter(fitting), split)
         usual = getattr(run.task, "evaluator", "classification")

@@ -21,7 +21,7 @@ class Plan(NamedTuple):
     """A run before it starts.
 
     Attributes:
-        config: completed; the model's fields filled in from the data.
+        config: completed; the model's and the task's fields filled in from the data.
         clock: turns durations into steps.
         abstract: shapes, dtypes and shardings of the state.
         init: makes the variables, unboxed.
@@ -89,7 +89,7 @@ def make_plan(config: dict, data_dir: str, mesh: jax.sharding.Mesh) -> Plan:
     else:
         share = sharding.share(mesh)
         source = open_source(config, data_dir, share, split="train", training=True)
-    config = {**config, "model": fill(config["model"], source.info)}
+    config = {**config, **{k: fill(f"{k}s", config[k], source.info) for k in ("model", "task")}}
     if hasattr(source, "fingerprint"):
         config["data"] = {**config["data"], "fingerprint": source.fingerprint}
     for spec in config["evals"].values():

@@ -111,11 +111,12 @@ def test_both_sides_of_a_text_model_take_the_same_steps(model, text_models):
         assert ours.run(steps) == pytest.approx(theirs.run(steps), rel=1e-4)
 
 
-def test_every_setting_of_a_text_model_has_a_row(text_models):
-    keys = {(o, "tuned") for _, o, *_ in text_models.SETTINGS}
+def test_every_setting_of_a_contest_has_a_row(text_models):
+    contest = text_models.contest
+    keys = {(o, "tuned") for _, o, *_ in contest.SETTINGS}
     medians = {("ours", *key): 10.0 for key in keys}
-    for _, _, theirs, allocator in text_models.SETTINGS:
-        medians |= {(peer, theirs, allocator): 15.0 for peer in text_models.PEERS}
-    table = text_models.rows("lstm", medians)
-    assert len(table) == len(text_models.SETTINGS) * len(text_models.PEERS)
+    for _, _, theirs, allocator in contest.SETTINGS:
+        medians |= {(peer, theirs, allocator): 15.0 for peer in contest.PEERS}
+    table = contest.rows("lstm", medians)
+    assert len(table) == len(contest.SETTINGS) * len(contest.PEERS)
     assert {row["ratio"] for row in table} == {1.5}

@@ -1,5 +1,7 @@
 """Losses against optax and closed forms."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -99,3 +101,41 @@ def test_only_training_smooths():
 def test_bad_options_are_named(options, complaint):
     with pytest.raises(UserError, match=complaint):
         Task(Given(), **options)
+
+
+@pytest.mark.parametrize("length", [12, 13])
+def test_cross_entropy_in_chunks_is_that_of_all_at_once(length):
+    keys = jax.random.split(jax.random.key(0), 3)
+    kernel = jax.random.normal(keys[0], (8, 50))
+    hidden = jax.random.normal(keys[1], (3, length, 8))
+    targets = jax.random.randint(keys[2], (3, length), 0, 50)
+
+    def loss(chunk, kernel, hidden):
+        nats, log_z = losses.chunked_cross_entropy(lambda h: h @ kernel, hidden, targets, chunk)
+        return (nats + 1e-2 * log_z**2).sum(), nats
+
+    def all_of(chunk):
+        return jax.value_and_grad(functools.partial(loss, chunk), (0, 1), has_aux=True)(
+            kernel, hidden
+        )
+
+    whole, parts = all_of(0), all_of(4)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=2e-5, atol=1e-5), whole, parts)
+    expected = losses.softmax_cross_entropy(hidden @ kernel, targets)
+    np.testing.assert_allclose(whole[0][1], expected, rtol=1e-5)
+
+
+def test_cross_entropy_in_chunks_never_holds_all_logits():
+    kernel = jnp.zeros((8, 1000))
+
+    def loss(chunk, hidden):
+        nats, _ = losses.chunked_cross_entropy(
+            lambda h: h @ kernel, hidden, jnp.zeros((2, 64), jnp.int32), chunk
+        )
+        return nats.sum()
+
+    def largest(chunk):
+        text = str(jax.make_jaxpr(jax.grad(functools.partial(loss, chunk)))(jnp.ones((2, 64, 8))))
+        return "f32[2,64,1000]" in text, "f32[2,8,1000]" in text
+
+    assert largest(0) == (True, False) and largest(8) == (False, True)

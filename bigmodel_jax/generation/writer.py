@@ -1,0 +1,123 @@
+"""A trained language model that writes: its run's directory is all that is needed.
+
+with load_writer("runs/gpt_shakespeare", Sampling(temperature=0.8)) as writer:
+    for piece in writer.stream("ROMEO:", max_tokens=200):
+        print(piece, end="")
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bigmodel_jax import apply, config, rundir
+from bigmodel_jax.errors import UserError
+from bigmodel_jax.generation.decoder import Decoder
+from bigmodel_jax.generation.sampling import Sampling
+
+UNFINISHED = "\N{REPLACEMENT CHARACTER}"  # what bytes of half a character are shown as
+
+
+class Writer:
+    """Texts from prompts.
+
+    Attributes:
+        tokenizer: of the run.
+        decoder: of its model, on ids.
+    """
+
+    def __init__(self, run: apply.Loaded, tokenizer, sampling: Sampling):
+        self.tokenizer = tokenizer
+        end = getattr(tokenizer, "end", None)
+        self.decoder = Decoder(
+            run.task.model, run.variables, run.mesh, sampling, [] if end is None else [end]
+        )
+
+    def stream(self, prompt: str, max_tokens: int, stops: Sequence[str] = (), seed: int = 0):
+        """Yields the text that follows a prompt, piece by piece; see `write`."""
+        for pieces in self._pieces([prompt], max_tokens, stops, seed):
+            yield pieces[0]
+
+    def write(
+        self, prompts: Sequence[str], max_tokens: int, stops: Sequence[str] = (), seed: int = 0
+    ) -> list[str]:
+        """The text that follows each prompt, without it.
+
+        Args:
+            max_tokens: new tokens at most.
+            stops: a text ends before the first of these that it would hold.
+        """
+        texts = [""] * len(prompts)
+        for pieces in self._pieces(prompts, max_tokens, stops, seed):
+            texts = [text + piece for text, piece in zip(texts, pieces, strict=True)]
+        return texts
+
+    def _pieces(self, prompts, max_tokens, stops, seed) -> Iterator[list[str]]:
+        """What is new of each text. What may be the beginning of a stop waits until it is not."""
+        if any(not stop for stop in stops):
+            raise UserError("--stop is empty: it is a text before which to stop.")
+        ids = [[int(i) for i in self.tokenizer.encode(prompt)] for prompt in prompts]
+        texts = [Text(self.tokenizer, stops) for _ in prompts]
+        for new in self.decoder.write(ids, max_tokens, seed):
+            yield [text.add(row) for text, row in zip(texts, new, strict=True)]
+            if all(text.stopped for text in texts):
+                return
+        yield [text.rest() for text in texts]
+
+
+class Text:
+    """One text in the making: ids go in, and characters come out as soon as they are certain."""
+
+    def __init__(self, tokenizer, stops: Sequence[str] = ()):
+        self._tokenizer, self._stops = tokenizer, stops
+        self._ids: list[int] = []
+        self._shown = 0
+        self.stopped = False
+
+    def add(self, ids: Sequence[int]) -> str:
+        """The characters that are certain now."""
+        if self.stopped:
+            return ""
+        end = getattr(self._tokenizer, "end", None)
+        self._ids += [i for i in ids if i != end]
+        text = self._tokenizer.decode(self._ids)
+        stop = min((i for i in map(text.find, self._stops) if i >= 0), default=-1)
+        if stop >= 0:
+            self.stopped = True
+            return self._show(text[:stop])
+        text = text.rstrip(UNFINISHED)
+        held = max((_overlap(text, stop) for stop in self._stops), default=0)
+        return self._show(text[: len(text) - held])
+
+    def rest(self) -> str:
+        """What is left when nothing more will come."""
+        return "" if self.stopped else self._show(self._tokenizer.decode(self._ids))
+
+    def _show(self, text):
+        new, self._shown = text[self._shown :], max(self._shown, len(text))
+        return new
+
+
+def _overlap(text: str, stop: str) -> int:
+    """How many characters at the end of a text are the beginning of a stop."""
+    sizes = range(min(len(text), len(stop) - 1), 0, -1)
+    return next((n for n in sizes if text.endswith(stop[:n])), 0)
+
+
+@contextlib.contextmanager
+def load_writer(workdir: str | Path, sampling: Sampling) -> Iterator[Writer]:
+    """The language model of a run: the best parameters where it watched a metric, else the newest.
+
+    Raises:
+        UserError: `workdir` is no run, holds no checkpoint, or none of a model that writes.
+    """
+    settings = rundir.read_config(workdir)
+    with apply.load(workdir) as run:
+        if not hasattr(run.task.model, "decode"):
+            raise UserError(
+                f"{workdir} is a run of the model {settings['model']['name']!r}, which cannot write: "
+                "that takes a decoder, such as gpt."
+            )
+        folder = Path(workdir).expanduser() / "assets"
+        tokenizer = config.build("data.tokenizers", settings["data"]["tokenizer"])
+        tokenizer.load(folder)
+        yield Writer(run, tokenizer, sampling)
