@@ -29,8 +29,10 @@ RULES: dict[str, Any] = {
     "mlp": "tensor",
     "hidden": None,
     "heads": "tensor",
+    "groups": "tensor",
     "head_dim": None,
     "vocab": "tensor",
+    "positions": None,
     "layers": "stage",
     "classes": None,
 }

@@ -11,8 +11,12 @@ from jax.typing import DTypeLike
 from bigmodel_jax import sharding
 from bigmodel_jax.nn.disturb import disturb
 from bigmodel_jax.nn.linear import Dense, Embed
+from bigmodel_jax.nn.mlp import MLP
+from bigmodel_jax.nn.norm import LayerNorm
 from bigmodel_jax.nn.pooling import Pool
-from bigmodel_jax.nn.transformer import Encoder, sinusoids
+from bigmodel_jax.nn.positions import sinusoids
+from bigmodel_jax.nn.self_attention import SelfAttention
+from bigmodel_jax.nn.transformer import Block, Stack
 
 
 class Model(nn.Module):
@@ -71,15 +75,16 @@ class Model(nn.Module):
         x = jnp.where(mask[..., None], x, jnp.zeros((), x.dtype))
         x = sharding.shard(x, "batch", "length", "embed")
 
-        encoder = Encoder(
-            self.num_layers,
-            self.num_heads,
-            self.mlp_ratio * self.width,
-            self.dropout,
-            name="encoder",
-            **dtypes,
+        norm = functools.partial(LayerNorm, **dtypes)
+        block = functools.partial(
+            Block,
+            attention=functools.partial(SelfAttention, self.num_heads, **dtypes),
+            mlp=functools.partial(MLP, self.mlp_ratio * self.width, **dtypes),
+            norm=norm,
+            dropout=self.dropout,
         )
-        x = encoder(x, mask[:, None, None, :], train=train)
+        encoder = Stack(self.num_layers, block, norm, name="encoder")
+        x, _ = encoder(x, mask=mask[:, None, None, :], train=train)
         x = drop(self.dropout)(Pool(self.pooling, name="pool", **dtypes)(x, mask))
         head = Dense(self.num_classes, axes=("embed", "classes"), name="head", **dtypes)
         return head(x).astype(jnp.float32)

@@ -1,24 +1,22 @@
-"""Attention: one function for all models, and multi-head self-attention over it.
+"""Attention: one function for all models, over the form that suits the device.
 
-    attention(q, k, v, mask=mask)           sees where the mask is True
-    attention(q, k, v, causal=True)         sees itself and what came before
+    attention(q, k, v, mask=mask)               sees where the mask is True
+    attention(q, k, v, causal=True)             sees itself and what came before
+    attention(q, k, v, segments=segments)       sees its own document in a packed row
 
-On a GPU it is jax.nn.dot_product_attention. Elsewhere it is written out with the heads first, as
-products of plain matrices, and with its own backward pass: 0.6 of its time on XLA's CPU backend.
+On a GPU it is cuDNN's flash attention through jax.nn.dot_product_attention. What that does not do,
+and every other device, has it written out (nn/written_attention.py).
 """
 
-import math
-from collections.abc import Callable
-from typing import Any
+from typing import Literal
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from bigmodel_jax import sharding
-from bigmodel_jax.errors import UserError
-from bigmodel_jax.nn.linear import matmul
+from bigmodel_jax.nn.written_attention import written_attention
+
+Form = Literal["cudnn", "written"]
 
 
 def attention(
@@ -28,11 +26,16 @@ def attention(
     *,
     mask: jax.Array | None = None,
     causal: bool = False,
+    segments: jax.Array | None = None,
+    window: int | jax.Array | None = None,
+    softcap: float | None = None,
+    scale: float | None = None,
 ) -> jax.Array:
     """Scaled dot-product attention (Vaswani et al. 2017), of grouped queries (Ainslie et al. 2023).
 
     The operands of products have the dtype of q; sums and the softmax are float32. A query that may
-    see nothing gives zeros. What k and v hold where nobody looks must still be finite.
+    see nothing gives zeros. What k and v hold where nobody looks must still be finite. What limits
+    the view adds up: a key is seen if all of mask, causal, segments and window let it.
 
     Args:
         q: `[batch, length, heads, head_dim]`.
@@ -41,128 +44,83 @@ def attention(
         v: as k.
         mask: `[batch, heads, length, keys]` bool, True = look; every axis but the last may be 1.
         causal: query i sees the keys up to i only (both have one length then).
+        segments: `[batch, length]` int32, for q and k alike: a query sees its own segment.
+        window: a query sees the keys less than `window` away (Mistral's and Hugging Face's count:
+            itself is one of them). An array, one for all rows, where it differs between scanned
+            layers; then, as with a mask or segments, no kernel skips what is out of sight.
+        softcap: scores become softcap * tanh(scores / softcap) (Gemma 2).
+        scale: of the scores; None is head_dim ** -0.5.
 
     Returns:
         `[batch, length, heads, head_dim]`, in q's dtype.
     """
-    if causal:
-        order = jnp.tri(q.shape[1], k.shape[1], dtype=bool)
-        mask = order[None, None] if mask is None else mask & order
-    form = _fused if jax.default_backend() == "gpu" else _written_out
-    return form(q, k, v, mask)
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    sparse = window is None or (causal and isinstance(window, int))
+    dense = mask is not None or segments is not None or not sparse
+    form = choose(jax.default_backend(), q.shape, k.shape, q.dtype, dense, softcap is not None)
+    if form == "cudnn" and not dense:
+        return flash_attention(q, k, v, None, causal, window, scale)
+    look = visible(q.shape[1], k.shape[1], mask, causal, segments, window)
+    if form == "cudnn":
+        return flash_attention(q, k, v, look, False, None, scale)
+    return written_attention(q, k, v, look, softcap, scale)
 
 
-def _fused(q, k, v, mask):
+def choose(
+    backend: str,
+    q_shape: tuple[int, ...],
+    k_shape: tuple[int, ...],
+    dtype: DTypeLike,
+    dense: bool,
+    softcap: bool,
+) -> Form:
+    """The form of attention for a device, shapes as `attention` has them; `dense`: under a mask.
+
+    cuDNN wants 16-bit floats, heads of up to 128 dimensions in eights and, under a mask, even
+    lengths; it knows no softcap. One query, in decoding, is better off without it.
+    """
+    (_, length, _, head_dim), keys = q_shape, k_shape[1]
+    small = jnp.dtype(dtype) in (jnp.bfloat16, jnp.float16)
+    fits = head_dim <= 128 and head_dim % 8 == 0 and length > 1
+    even = not dense or (length % 2 == 0 and keys % 2 == 0)
+    if backend == "gpu" and small and fits and even and not softcap:
+        return "cudnn"
+    return "written"
+
+
+def visible(length, keys, mask, causal, segments, window) -> jax.Array | None:
+    """All that limits the view as one mask, as `attention` takes it; None where nothing does."""
+    parts = [] if mask is None else [mask]
+    if causal or window is not None:
+        distance = jnp.arange(length)[:, None] - jnp.arange(keys)
+        if causal:
+            parts.append((distance >= 0)[None, None])
+        if window is not None:
+            distance = distance if causal else jnp.abs(distance)
+            parts.append((distance < window)[None, None])
+    if segments is not None:
+        parts.append(segments[:, None, :, None] == segments[:, None, None, :])
+    look = parts[0] if parts else None
+    for part in parts[1:]:
+        look = look & part
+    return look
+
+
+def flash_attention(q, k, v, mask, causal, window, scale, implementation="cudnn"):
     """JAX's own, which gives a query that may see nothing the mean of all values instead of 0."""
-    out = jax.nn.dot_product_attention(q, k, v, mask=mask)
+    if mask is not None:
+        shape = (mask.shape[0], mask.shape[1], q.shape[1], k.shape[1])
+        mask = jnp.broadcast_to(mask, shape)
+    out = jax.nn.dot_product_attention(
+        q,
+        k,
+        v,
+        mask=mask,
+        scale=scale,
+        is_causal=causal,
+        local_window_size=None if window is None else (window - 1, 0),
+        implementation=implementation,
+    )
     if mask is None:
         return out
     return jnp.where(mask.any(-1).swapaxes(1, 2)[..., None], out, jnp.zeros_like(out))
-
-
-def _written_out(q, k, v, mask):
-    (batch, length, heads, head_dim), groups = q.shape, k.shape[2]
-    shared = heads // groups
-    q_scaled = (q.astype(jnp.float32) * head_dim**-0.5).astype(q.dtype)
-    q_scaled = q_scaled.reshape(batch, length, groups, shared, head_dim).transpose(0, 2, 3, 1, 4)
-    if mask is not None:
-        split = (groups, shared) if mask.shape[1] == heads else (1, 1)
-        mask = mask.reshape(mask.shape[0], *split, *mask.shape[2:])
-    out = _attend(q_scaled, k.swapaxes(1, 2), v.swapaxes(1, 2), mask)
-    return out.transpose(0, 3, 1, 2, 4).reshape(q.shape).astype(q.dtype)
-
-
-def _product(pattern, a, b):
-    return jnp.einsum(pattern, a, b, preferred_element_type=jnp.float32)
-
-
-@jax.custom_vjp
-def _attend(q, k, v, mask):
-    """`[b, groups, shared, length, d]` float32; k and v `[b, groups, keys, d]`."""
-    return _attend_forward(q, k, v, mask)[0]
-
-
-def _attend_forward(q, k, v, mask):
-    scores = _product("bgsld,bgkd->bgslk", q, k)
-    if mask is not None:
-        scores = jnp.where(mask, scores, -jnp.inf)
-    # Of a row of -inf alone: exp(-inf - 0) = 0, and 0 / 1.
-    highest = scores.max(-1, keepdims=True)
-    weights = jnp.exp(scores - jnp.where(highest == -jnp.inf, 0.0, highest))
-    total = weights.sum(-1, keepdims=True)
-    weights = (weights / jnp.where(total == 0, 1.0, total)).astype(q.dtype)
-    out = _product("bgslk,bgkd->bgsld", weights, v)
-    return out, (q, k, v, weights, out)
-
-
-def _attend_backward(saved, d_out):
-    q, k, v, weights, out = saved
-    # The sum over the keys of weights * d_weights, from shorter rows.
-    overlap = (d_out * out).sum(-1, keepdims=True)
-    d_out = d_out.astype(q.dtype)
-    d_weights = _product("bgsld,bgkd->bgslk", d_out, v)
-    d_scores = (weights.astype(jnp.float32) * (d_weights - overlap)).astype(q.dtype)
-    d_q = _product("bgslk,bgkd->bgsld", d_scores, k)
-    d_k = _product("bgslk,bgsld->bgkd", d_scores, q)
-    d_v = _product("bgslk,bgsld->bgkd", weights, d_out)
-    return d_q.astype(q.dtype), d_k.astype(k.dtype), d_v.astype(v.dtype), None
-
-
-_attend.defvjp(_attend_forward, _attend_backward)
-
-
-class SelfAttention(nn.Module):
-    """Multi-head self-attention: `[batch, length, dim]` to the same, in `dtype`.
-
-    Parameters: kernels of query, key and value `[dim, num_heads, head_dim]` and biases
-    `[num_heads, head_dim]`; out/kernel `[num_heads, head_dim, dim]`, out/bias `[dim]`.
-    """
-
-    num_heads: int
-    dtype: DTypeLike = jnp.float32
-    param_dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
-        """`mask` as `attention` takes it."""
-        dim = x.shape[-1]
-        if dim % self.num_heads:
-            raise UserError(f"A width of {dim} does not divide into {self.num_heads} heads.")
-        heads = (self.num_heads, dim // self.num_heads)
-        dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        names = ("embed", "heads", "head_dim")
-        q, k, v = (
-            Projection(heads, names=names, name=name, **dtypes)(x)
-            for name in ("query", "key", "value")
-        )
-        y = attention(q, k, v, mask=mask)
-        names = ("heads", "head_dim", "embed")
-        return Projection((dim,), in_axes=2, names=names, name="out", **dtypes)(y)
-
-
-class Projection(nn.Module):
-    """An affine map of the last `in_axes` axes to `features`, one or more; see Dense."""
-
-    features: tuple[int, ...]
-    names: tuple[str, ...]
-    in_axes: int = 1
-    kernel_init: Callable = nn.initializers.xavier_uniform()
-    dtype: DTypeLike = jnp.float32
-    param_dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        batch, inputs = x.shape[: -self.in_axes], x.shape[-self.in_axes :]
-        size_in, size_out = math.prod(inputs), math.prod(self.features)
-
-        def flat_init(key, shape, dtype):  # the fan is that of the matrix
-            return self.kernel_init(key, (size_in, size_out), dtype).reshape(shape)
-
-        init = sharding.axes(flat_init, *self.names)
-        kernel = self.param("kernel", init, (*inputs, *self.features), self.param_dtype)
-        zeros = sharding.axes(nn.initializers.zeros, *self.names[self.in_axes :])
-        bias = self.param("bias", zeros, self.features, self.param_dtype)
-        matrix = kernel.astype(self.dtype).reshape(size_in, size_out)
-        y = matmul(x.astype(self.dtype).reshape(*batch, size_in), matrix)
-        y = y.reshape(*batch, *self.features) + bias.astype(jnp.float32)
-        return y.astype(self.dtype)

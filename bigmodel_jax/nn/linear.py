@@ -6,6 +6,7 @@ the automatic weight gradient of a product over `[batch, length, in]` takes two 
 long, and plain bfloat16 products are no faster than float32's.
 """
 
+import math
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -70,25 +71,65 @@ class Dense(nn.Module):
         return y.astype(self.dtype)
 
 
+class Projection(nn.Module):
+    """An affine map of the last `in_axes` axes to `features`, one or more; see Dense."""
+
+    features: tuple[int, ...]
+    names: tuple[str, ...]
+    in_axes: int = 1
+    use_bias: bool = True
+    kernel_init: Callable = nn.initializers.xavier_uniform()
+    dtype: DTypeLike = jnp.float32
+    param_dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        batch, inputs = x.shape[: -self.in_axes], x.shape[-self.in_axes :]
+        size_in, size_out = math.prod(inputs), math.prod(self.features)
+
+        def flat_init(key, shape, dtype):  # the fan is that of the matrix
+            return self.kernel_init(key, (size_in, size_out), dtype).reshape(shape)
+
+        init = sharding.axes(flat_init, *self.names)
+        kernel = self.param("kernel", init, (*inputs, *self.features), self.param_dtype)
+        matrix = kernel.astype(self.dtype).reshape(size_in, size_out)
+        y = matmul(x.astype(self.dtype).reshape(*batch, size_in), matrix)
+        y = y.reshape(*batch, *self.features)
+        if self.use_bias:
+            zeros = sharding.axes(nn.initializers.zeros, *self.names[self.in_axes :])
+            bias = self.param("bias", zeros, self.features, self.param_dtype)
+            y += bias.astype(jnp.float32)
+        return y.astype(self.dtype)
+
+
 class Embed(nn.Module):
     """A table of vectors: ids `[...]` int to `[..., features]`, in `dtype`.
 
     An id outside `[0, vocabulary_size)` gives NaN, so that the mistake is seen. Rows are cast after
     they are gathered: the gradient of the table is summed in `param_dtype`.
+
+    Attributes:
+        axis: the logical axis of the rows.
     """
 
     vocabulary_size: int
     features: int
     embedding_init: Callable = nn.initializers.normal(stddev=0.02)
+    axis: str | None = "vocab"
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
 
-    @nn.compact
-    def __call__(self, ids: jax.Array) -> jax.Array:
-        embedding = self.param(
+    def setup(self):
+        self.embedding = self.param(
             "embedding",
-            sharding.axes(self.embedding_init, "vocab", "embed"),
+            sharding.axes(self.embedding_init, self.axis, "embed"),
             (self.vocabulary_size, self.features),
             self.param_dtype,
         )
-        return jnp.take(embedding, ids, axis=0, mode="fill").astype(self.dtype)
+
+    def __call__(self, ids: jax.Array) -> jax.Array:
+        return jnp.take(self.embedding, ids, axis=0, mode="fill").astype(self.dtype)
+
+    def attend(self, x: jax.Array) -> jax.Array:
+        """The products of `[..., features]` with every row: `[..., vocabulary_size]` float32."""
+        return matmul(x.astype(self.dtype), self.embedding.astype(self.dtype).T)

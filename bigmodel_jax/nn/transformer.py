@@ -1,135 +1,135 @@
-"""The transformer encoder: pre-norm blocks of self-attention and an MLP, and a norm at the end."""
+"""Blocks of self-attention and an MLP, and stacks of them, unrolled or scanned."""
 
-import functools
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import DTypeLike
 
 from bigmodel_jax import sharding
-from bigmodel_jax.nn.attention import SelfAttention
-from bigmodel_jax.nn.linear import Dense
+from bigmodel_jax.errors import UserError, nearest
 
-
-class Encoder(nn.Module):
-    """Pre-norm transformer blocks (Xiong et al. 2020): `[batch, length, dim]` to the same, `dtype`.
-
-    Parameters: block_0, block_1, ... (see Block) and norm (scale, bias).
-    """
-
-    num_layers: int
-    num_heads: int
-    mlp_dim: int
-    dropout: float = 0.0
-    dtype: DTypeLike = jnp.float32
-    param_dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(
-        self, x: jax.Array, mask: jax.Array | None = None, *, train: bool = False
-    ) -> jax.Array:
-        """`mask` is which position sees which, `[batch, 1, length, length]`; see nn/attention.py."""
-        dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        x = x.astype(self.dtype)
-        for i in range(self.num_layers):
-            block = Block(self.num_heads, self.mlp_dim, self.dropout, name=f"block_{i}", **dtypes)
-            x = block(x, mask, train=train)
-        return LayerNorm(name="norm", **dtypes)(x)
+Remat = Literal["none", "full", "dots"]
 
 
 class Block(nn.Module):
     """x + attention(norm(x)), then x + mlp(norm(x)), dropout on what is added.
 
-    Parameters: attention_norm, attention (query, key, value, out), mlp_norm, mlp (up, down).
+    Parameters: attention_norm, attention, mlp_norm, mlp; with out_norms attention_out_norm and
+    mlp_out_norm.
+
+    Attributes:
+        attention, mlp, norm: make the layers, given their name: partials of SelfAttention, MLP and a
+            norm of nn/norm.py.
+        norm_first: pre-norm (Xiong et al. 2020), as above; else post-norm: norm(x + attention(x)),
+            then norm(x + mlp(x)) (Vaswani et al. 2017, BERT).
+        out_norms: pre-norm, and what is added is normalised too (Gemma 2).
     """
 
-    num_heads: int
-    mlp_dim: int
+    attention: Callable[..., nn.Module]
+    mlp: Callable[..., nn.Module]
+    norm: Callable[..., nn.Module]
+    norm_first: bool = True
+    out_norms: bool = False
     dropout: float = 0.0
-    dtype: DTypeLike = jnp.float32
-    param_dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, mask: jax.Array | None = None, *, train: bool = False
-    ) -> jax.Array:
-        dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        drop = functools.partial(nn.Dropout(self.dropout), deterministic=not train)
-        y = LayerNorm(name="attention_norm", **dtypes)(x)
-        x += drop(SelfAttention(self.num_heads, name="attention", **dtypes)(y, mask))
-        y = LayerNorm(name="mlp_norm", **dtypes)(x)
-        x += drop(MLP(self.mlp_dim, name="mlp", **dtypes)(y))
-        return sharding.shard(x, "batch", "length", "embed")
+        self, x: jax.Array, mask: jax.Array | None = None, *, train: bool = False, **view: Any
+    ) -> tuple[jax.Array, Any]:
+        """`mask` and `view` are what SelfAttention takes; returns x and the cache, if there is one."""
+
+        def add(x, y, name):
+            if self.out_norms:
+                y = self.norm(name=f"{name}_out_norm")(y)
+            x += nn.Dropout(self.dropout, deterministic=not train)(y)
+            x = x if self.norm_first else self.norm(name=f"{name}_norm")(x)
+            return sharding.shard(x, "batch", "length", "embed")
+
+        y = self.norm(name="attention_norm")(x) if self.norm_first else x
+        y, cache = self.attention(name="attention")(y, mask, **view)
+        x = add(x, y, "attention")
+        y = self.norm(name="mlp_norm")(x) if self.norm_first else x
+        return add(x, self.mlp(name="mlp")(y), "mlp"), cache
 
 
-class MLP(nn.Module):
-    """Two dense layers, up to `hidden` and down to the input's size, with a GELU between them."""
+class Stack(nn.Module):
+    """`num_layers` blocks, and a norm at the end: `[batch, length, dim]` to the same.
 
-    hidden: int
-    dtype: DTypeLike = jnp.float32
-    param_dtype: DTypeLike = jnp.float32
+    Parameters: block_0, block_1, ... (see Block); if scanned, blocks, which has them on a leading
+    axis "layers" (layers.py converts); and norm.
+
+    Attributes:
+        block: makes a Block, given its name.
+        norm: makes the norm at the end; None is no norm.
+        windows: of the layers' attention, repeated until there are enough: (4096, None) alternates
+            between a window and the whole text.
+        scan: one block is compiled and run `num_layers` times (jax.lax.scan): the time to compile
+            does not grow with the depth.
+        remat: what the backward pass computes anew instead of keeping it: "none"; "full", all but
+            the input of each block; "dots", all but the results of products with parameters.
+    """
+
+    num_layers: int
+    block: Callable[..., nn.Module]
+    norm: Callable[..., nn.Module] | None
+    windows: tuple[int | None, ...] = (None,)
+    scan: bool = False
+    remat: Remat = "none"
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
-        y = gelu(Dense(self.hidden, axes=("embed", "mlp"), name="up", **dtypes)(x))
-        return Dense(x.shape[-1], axes=("mlp", "embed"), name="down", **dtypes)(y)
+    def __call__(
+        self, x: jax.Array, *, cache: Any = None, train: bool = False, **view: Any
+    ) -> tuple[jax.Array, Any]:
+        """`view` is what SelfAttention takes but the window; returns x and the cache, of all layers."""
+        windows = [self.windows[i % len(self.windows)] for i in range(self.num_layers)]
+
+        def call(block, x, window, cache):
+            return block(x, window=window, cache=cache, train=train, **view)
+
+        if self.remat not in REMATS:
+            raise UserError(f"model.remat is {self.remat!r}.{nearest(self.remat, REMATS)}")
+        if self.remat != "none":
+            call = nn.remat(call, policy=REMATS[self.remat], prevent_cse=not self.scan)
+
+        if self.scan:
+            x, cache = self._scan(call, x, windows, cache)
+        else:
+            layers = {}
+            for i, window in enumerate(windows):
+                name = f"block_{i}"
+                given = None if cache is None else cache[name]
+                block = self.block(name=name)
+                x, layers[name] = call(block, x, window, given)
+            cache = layers
+        return x if self.norm is None else self.norm(name="norm")(x), cache
+
+    def _scan(self, call, x, windows, cache):
+        alike = len(set(windows)) == 1
+        far = np.iinfo(np.int32).max
+        sizes = None if alike else jnp.array([far if w is None else w for w in windows], jnp.int32)
+
+        def body(block, x, layer):
+            size, cache = layer
+            return call(block, x, windows[0] if alike else size, cache)
+
+        scanned = nn.scan(
+            body,
+            variable_axes={"params": 0},
+            split_rngs={"params": True, "dropout": True},
+            length=self.num_layers,
+            metadata_params={nn.PARTITION_NAME: "layers"},
+        )
+        given = None if cache is None else cache["blocks"]
+        x, given = scanned(self.block(name="blocks"), x, (sizes, given))
+        return x, {"blocks": given}
 
 
-class LayerNorm(nn.Module):
-    """To mean 0 and variance 1 over the last axis, then scale and bias (Ba et al. 2016).
-
-    Computes in float32 and returns `dtype`.
-    """
-
-    epsilon: float = 1e-5
-    dtype: DTypeLike = jnp.float32
-    param_dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        ones, zeros = nn.initializers.ones, nn.initializers.zeros
-        shape = (x.shape[-1],)
-        scale = self.param("scale", sharding.axes(ones, "embed"), shape, self.param_dtype)
-        bias = self.param("bias", sharding.axes(zeros, "embed"), shape, self.param_dtype)
-        x = x.astype(jnp.float32)
-        x -= x.mean(-1, keepdims=True)
-        x *= jax.lax.rsqrt((x * x).mean(-1, keepdims=True) + self.epsilon)
-        return (x * scale.astype(jnp.float32) + bias.astype(jnp.float32)).astype(self.dtype)
-
-
-@jax.custom_vjp
-def gelu(x: jax.Array) -> jax.Array:
-    """x times the normal distribution's Phi(x) (Hendrycks and Gimpel 2016), exactly.
-
-    The slope is computed beside the value, where the error function is at hand; automatic
-    differentiation would compute it twice.
-    """
-    return _gelu_forward(x)[0]
-
-
-def _gelu_forward(x):
-    x32 = x.astype(jnp.float32)
-    phi = 0.5 * (1.0 + jax.lax.erf(x32 * np.float32(0.5**0.5)))
-    slope = phi + x32 * jnp.exp(-0.5 * x32 * x32) * np.float32((2 * np.pi) ** -0.5)
-    return (x32 * phi).astype(x.dtype), slope.astype(x.dtype)
-
-
-def _gelu_backward(slope, d_y):
-    return (d_y * slope,)
-
-
-gelu.defvjp(_gelu_forward, _gelu_backward)
-
-
-def sinusoids(length: int, dim: int) -> np.ndarray:
-    """The positions of Vaswani et al. (2017): sines, then cosines, `[length, dim]` float32.
-
-    Of wavelengths from 2 pi to 10,000 times that. An odd `dim` has one sine more.
-    """
-    wave = np.exp(-np.log(10_000.0) * np.arange((dim + 1) // 2) / max(dim // 2, 1))
-    angles = np.arange(length)[:, None] * wave
-    return np.concatenate([np.sin(angles), np.cos(angles)[:, : dim // 2]], 1).astype(np.float32)
+# Policies of jax.checkpoint: what is kept.
+REMATS = {
+    "none": None,
+    "full": jax.checkpoint_policies.nothing_saveable,
+    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+}
