@@ -47,12 +47,16 @@ class Dense(nn.Module):
     """An affine map of the last axis: `[..., in]` to `[..., features]`, in `dtype`.
 
     Parameters: kernel `[in, features]` with the logical axes `axes`, bias `[features]`.
+
+    Attributes:
+        out_dtype: of the result where it is not `dtype`, as of logits.
     """
 
     features: int
     use_bias: bool = True
     axes: tuple[str | None, str | None] = ("embed", "mlp")
     kernel_init: Callable = nn.initializers.lecun_normal()
+    out_dtype: DTypeLike | None = None
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
 
@@ -68,7 +72,7 @@ class Dense(nn.Module):
         if self.use_bias:
             init = sharding.axes(nn.initializers.zeros, self.axes[1])
             y += self.param("bias", init, (self.features,), self.param_dtype).astype(jnp.float32)
-        return y.astype(self.dtype)
+        return y.astype(self.out_dtype or self.dtype)
 
 
 class Projection(nn.Module):

@@ -16,14 +16,15 @@ class Pool(nn.Module):
     Padding may hold anything, even NaN: neither the result nor a gradient sees it.
 
     Attributes:
-        kind: "mean"; "max", of each dimension; or "attention", a mean weighted by what the tokens
-            say of themselves, softmax(w . tanh(W x + b)) (Lin et al. 2017, "A Structured
-            Self-Attentive Sentence Embedding", with one hop; Yang et al. 2016). Parameters of the
-            last: hidden/kernel `[dim, dim]`, hidden/bias `[dim]`, score/kernel `[dim, 1]`.
+        kind: "first" or "last", that token alone; "mean"; "max", of each dimension; or "attention",
+            a mean weighted by what the tokens say of themselves, softmax(w . tanh(W x + b)) (Lin et
+            al. 2017, "A Structured Self-Attentive Sentence Embedding", with one hop; Yang et al.
+            2016). Parameters of the last: hidden/kernel `[dim, dim]`, hidden/bias `[dim]`,
+            score/kernel `[dim, 1]`.
         dtype: of the operands of attention's products. Sums and the softmax are float32.
     """
 
-    kind: Literal["mean", "max", "attention"]
+    kind: Literal["first", "last", "mean", "max", "attention"]
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
 
@@ -33,6 +34,11 @@ class Pool(nn.Module):
         real = mask[..., None]
         # A product with 0 would let a NaN through, here or in a gradient.
         x = jnp.where(real, x.astype(jnp.float32), 0.0)
+        if self.kind in ("first", "last"):
+            number = jnp.cumsum(mask, axis=1)
+            if self.kind == "last":
+                number += 1 - number[:, -1:]
+            return jnp.where(real & (number == 1)[..., None], x, 0.0).sum(1)
         if self.kind == "max":
             lowest = jnp.finfo(jnp.float32).min
             return jnp.where(real.any(1), jnp.where(real, x, lowest).max(1), 0.0)

@@ -40,11 +40,12 @@ class Block(nn.Module):
         self, x: jax.Array, mask: jax.Array | None = None, *, train: bool = False, **view: Any
     ) -> tuple[jax.Array, Any]:
         """`mask` and `view` are what SelfAttention takes; returns x and the cache, if there is one."""
+        drop = nn.Dropout(self.dropout, deterministic=not train)
 
         def add(x, y, name):
             if self.out_norms:
                 y = self.norm(name=f"{name}_out_norm")(y)
-            x += nn.Dropout(self.dropout, deterministic=not train)(y)
+            x += drop(y)
             x = x if self.norm_first else self.norm(name=f"{name}_norm")(x)
             return sharding.shard(x, "batch", "length", "embed")
 
