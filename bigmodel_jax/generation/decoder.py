@@ -1,10 +1,10 @@
 """Writing on from prompts: one prefill, then tokens one by one over a cache, jitted once a shape.
 
 A model that can be written with has `init_cache(batch, length)` and the method
-`decode(tokens [rows, n], positions [rows, n], cache) -> (logits, cache)`, which writes what it
-computes of a token into the cache slot of the token's position and sees the slots up to it. So
-prompts of different lengths share a batch, padded on the right: what the padding writes lies behind
-everything that a row sees, until real tokens take its place.
+`decode(tokens [rows, n], positions [rows, n], cache, last=None) -> (logits, cache)`, which writes
+what it computes of a token into the cache slot of the token's position and sees the slots up to it.
+So prompts of different lengths share a batch, padded on the right: what the padding writes lies
+behind everything that a row sees, until real tokens take its place.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -151,11 +151,10 @@ class Decoder:
         rows, length = tokens.shape
         order = jnp.broadcast_to(jnp.arange(length, dtype=jnp.int32), tokens.shape)
         cache = self._model.init_cache(rows, self.context)
-        logits, cache = self._model.apply(params, tokens, order, cache, method="decode")
-        last = jnp.take_along_axis(logits, (count - 1)[:, None, None], 1)[:, 0]
+        logits, cache = self._model.apply(params, tokens, order, cache, count - 1, method="decode")
         seen = jnp.zeros((rows, self._model.vocabulary_size), bool)
         seen = seen.at[jnp.arange(rows)[:, None], tokens].max(order < count[:, None])
-        return State(cache, last, count, seen, done, keys, drawn)
+        return State(cache, logits[:, 0], count, seen, done, keys, drawn)
 
     def _draw_some(self, params, state: State, count: int):
         def one(state, _):

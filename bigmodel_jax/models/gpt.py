@@ -212,7 +212,9 @@ class Model(nn.Module):
             logits = self.logit_softcap * jnp.tanh(logits / self.logit_softcap)
         return logits
 
-    def decode(self, tokens: jax.Array, positions: jax.Array, cache: Any) -> tuple[jax.Array, Any]:
+    def decode(
+        self, tokens: jax.Array, positions: jax.Array, cache: Any, last: jax.Array | None = None
+    ) -> tuple[jax.Array, Any]:
         """Logits `[batch, length, vocabulary_size]` float32, and the cache with these tokens in it.
 
         A token's key and value go to the slot of its position, and it sees the slots up to that: so
@@ -222,10 +224,24 @@ class Model(nn.Module):
         Args:
             tokens, positions: `[batch, length]` int32.
             cache: of `init_cache`, or of the call before.
+            last: `[batch]` int32, the one token of each row whose logits are wanted; they are then
+                `[batch, 1, vocabulary_size]`. None is all.
         """
         x, view = self._embed(tokens, positions, None, train=False)
         x, cache = self.decoder(x, positions=positions, cache=cache, **view)
+        if last is not None:
+            x = jnp.take_along_axis(x, last[:, None, None], 1)
         return self.logits(x), cache
+
+    @nn.nowrap
+    def init_cache(self, batch: int, length: int) -> dict[str, Any]:
+        """An empty cache for `decode`: zeros, in `dtype`, for `length` positions of each row."""
+        groups = self.num_groups or self.num_heads
+        size = self.head_dim or self.width // self.num_heads
+        layer = attention_cache(batch, length, groups, size, self.dtype)
+        if self.scan:
+            return {"blocks": {k: jnp.stack([x] * self.num_layers) for k, x in layer.items()}}
+        return {f"block_{i}": layer for i in range(self.num_layers)}
 
     @nn.compact
     def _embed(self, tokens, positions, presence, train):
@@ -242,18 +258,6 @@ class Model(nn.Module):
             view["rotation"] = rotation(positions, size, self.rope_theta, self.rope_scaling)
         x = self.drop(x, deterministic=not train)
         return sharding.shard(x, "batch", "length", "embed"), view
-
-
-def init_cache(model: Model, batch: int, length: int) -> dict[str, Any]:
-    """An empty cache for `decode`: zeros, in the model's dtype, for `length` positions of each row."""
-    groups = model.num_groups or model.num_heads
-    size = model.head_dim or model.width // model.num_heads
-    layer = functools.partial(attention_cache, batch, length, groups, size, model.dtype)
-    if model.scan:
-        stack = functools.partial(jnp.stack, axis=0)
-        layers = [layer() for _ in range(model.num_layers)]
-        return {"blocks": jax.tree.map(lambda *x: stack(x), *layers)}
-    return {f"block_{i}": layer() for i in range(model.num_layers)}
 
 
 CHOICES = {
