@@ -1,6 +1,7 @@
 """Tokenizers as the `tokenizers` package writes them, in a file `tokenizer.json`."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from tokenizers import Tokenizer, decoders
 
@@ -24,8 +25,18 @@ def parse(content: bytes, name: str) -> Tokenizer:
     return tokenizer
 
 
+def read(path: Path) -> bytes:
+    """The content of the file that a config's tokenizer.path names."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"config.data.tokenizer.path: {path} cannot be read: {error.strerror}."
+        ) from error
+
+
 def encode_clean(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-    """Ids of clean texts, without the special tokens that a model may want around them."""
+    """Ids of texts, without the special tokens that a model may want around them."""
     encodings = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
     return [encoding.ids for encoding in encodings]
 

@@ -8,11 +8,12 @@ memory, and each kind is given what takes the chance out of it; the functions sa
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from bigmodel_jax.data.cleaning import clean
 from bigmodel_jax.data.tokenizers import SPECIAL, UNKNOWN
+from bigmodel_jax.data.wordwise import clean_words
 
 UNKNOWN_NAME = SPECIAL[UNKNOWN]
 
@@ -21,15 +22,19 @@ UNKNOWN_NAME = SPECIAL[UNKNOWN]
 MEMORY = 2**24
 # Characters that are handed to `tokenizers`; all counts of a larger corpus are divided alike.
 CORPUS = 2**27
+BETWEEN = "\ue000"  # two raw words, in what is handed over: a private character, in no text
 
 
-def count_words(texts: Iterable[str]) -> Counter[str]:
-    """How often each word is in the texts; a word is what stands between two spaces."""
+def count_words(
+    texts: Iterable[str], cut: Callable[[str], list[str]] = clean_words
+) -> Counter[str]:
+    """How often each word is in the texts; `cut` gives the words of a text."""
     counts: Counter[str] = Counter()
     left = MEMORY
     for text in texts:
-        words = clean(text).split()
-        new = set(words).difference(counts)
+        words = cut(text)
+        # Not set.difference, which goes through all of a Counter.
+        new = {word for word in set(words) if word not in counts}
         if left > 0:
             left -= sum(map(len, new))
         else:
@@ -38,12 +43,21 @@ def count_words(texts: Iterable[str]) -> Counter[str]:
     return counts
 
 
-def train_bpe(counts: Counter[str], size: int, lowercase: bool) -> Tokenizer:
-    """Byte-level BPE (GPT-2's): every text can be written, nothing is unknown."""
+def train_bpe(counts: Counter[str], size: int, lowercase: bool, raw: bool = False) -> Tokenizer:
+    """Byte-level BPE (GPT-2's): every text can be written, nothing is unknown.
+
+    Args:
+        raw: words are what lies between two cuts of `pretokens.byte_level`, spaces and line ends
+            among them; else a space goes before each.
+    """
     tokenizer = Tokenizer(models.BPE())
     if lowercase:
         tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    byte_level: Any = pre_tokenizers.ByteLevel(add_prefix_space=not raw)
+    tokenizer.pre_tokenizer = byte_level
+    if raw:
+        between = pre_tokenizers.Split(BETWEEN, "removed")
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([between, byte_level])
     trainer = trainers.BpeTrainer(
         vocab_size=size,
         special_tokens=list(SPECIAL),
@@ -51,7 +65,8 @@ def train_bpe(counts: Counter[str], size: int, lowercase: bool) -> Tokenizer:
         show_progress=False,
     )
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.train_from_iterator(_corpus(counts), trainer)
+    tokenizer.train_from_iterator(_corpus(counts, BETWEEN if raw else " "), trainer)
+    tokenizer.pre_tokenizer = byte_level
     return _without_added_tokens(json.loads(tokenizer.to_str()))
 
 
@@ -129,7 +144,7 @@ TRAINERS: dict[str, Callable[[Counter[str], int, bool], Tokenizer]] = {
 }
 
 
-def _corpus(counts: Counter[str]) -> Iterator[str]:
+def _corpus(counts: Counter[str], between: str = " ") -> Iterator[str]:
     """A text that has the words as often as they were counted, in alphabetical order."""
     total = sum((len(word) + 1) * n for word, n in counts.items())
     shrink = -(-total // CORPUS)
@@ -137,7 +152,7 @@ def _corpus(counts: Counter[str]) -> Iterator[str]:
         left = -(-counts[word] // shrink)
         while left:
             some = min(left, 10_000)
-            yield " ".join([word] * some)
+            yield between.join([word] * some)
             left -= some
 
 

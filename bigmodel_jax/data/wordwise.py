@@ -16,21 +16,31 @@ MEMORY = 256 << 20
 _OVERHEAD = 200  # bytes of a string, of its ids and of their place in a dict, without the contents
 
 
+def clean_words(text: str) -> list[str]:
+    """What stands between two spaces of the cleaned text."""
+    return clean(text).split()
+
+
 class Wordwise:
-    """Encodes clean text word by word.
+    """Encodes text word by word.
 
     Args:
-        encode_words: the ids of each of some words; a word is what stands between two spaces.
+        encode_words: the ids of each of some words.
+        cut: the words of a text.
     """
 
-    def __init__(self, encode_words: Callable[[list[str]], Iterable[Sequence[int]]]):
-        self._encode_words = encode_words
+    def __init__(
+        self,
+        encode_words: Callable[[list[str]], Iterable[Sequence[int]]],
+        cut: Callable[[str], list[str]] = clean_words,
+    ):
+        self._encode_words, self._cut = encode_words, cut
         self._known: dict[str, bytes] = {}
         self._size = 0
 
     def encode_batch(self, texts: Iterable[str]) -> list[np.ndarray]:
         """Ids of raw texts, each int32 [length]."""
-        split = [clean(text).split() for text in texts]
+        split = [self._cut(text) for text in texts]
         if self._size > MEMORY:
             self._known, self._size = {}, 0
         known = self._known

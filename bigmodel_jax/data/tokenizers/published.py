@@ -16,8 +16,10 @@ from bigmodel_jax.data import published
 from bigmodel_jax.data.cleaning import clean
 from bigmodel_jax.errors import UserError
 
-# Names that a separator and a mask go by: of BERT, RoBERTa, XLNet, this package and GPT-2.
-SEPARATORS = ("[SEP]", "</s>", "<sep>", "<separator>", "<|endoftext|>")
+# Names that a separator and a mask go by: of BERT, RoBERTa, XLNet, this package, GPT-2, Llama, Gemma.
+SEPARATORS = (
+    "[SEP]", "</s>", "<sep>", "<separator>", "<|endoftext|>", "<|end_of_text|>", "<eos>",
+)  # fmt: skip
 MASKS = ("[MASK]", "<mask>")
 
 
@@ -38,11 +40,11 @@ class Tokenizer:
 
     def identity(self) -> str:
         """sha256 of the file, in hexadecimal."""
-        return hashlib.sha256(self._content()).hexdigest()
+        return hashlib.sha256(published.read(self._path)).hexdigest()
 
     def train(self, texts: Iterable[str]) -> None:
         """Reads the file; the texts teach it nothing and are not read."""
-        self._use(self._content())
+        self._use(published.read(self._path))
 
     def encode(self, text: str) -> np.ndarray:
         """Ids of the pieces of raw text, int32 [length]."""
@@ -64,14 +66,6 @@ class Tokenizer:
     def load(self, folder: Path) -> None:
         """Reads what `save` wrote; the file at `path` need not be there."""
         self._use((Path(folder) / "tokenizer.json").read_bytes())
-
-    def _content(self) -> bytes:
-        try:
-            return self._path.read_bytes()
-        except OSError as error:
-            raise UserError(
-                f"config.data.tokenizer.path: {self._path} cannot be read: {error.strerror}."
-            ) from error
 
     def _use(self, content: bytes) -> None:
         self._saved = content

@@ -34,17 +34,7 @@ class Tokenizer:
     separator, mask = SEPARATOR, MASK
 
     def __init__(self, kind: str = "bpe", vocabulary_size: int = 16_000, lowercase: bool = True):
-        if kind not in training.TRAINERS:
-            raise UserError(
-                f"There is no tokenizer.kind {kind!r}.{nearest(kind, training.TRAINERS)}"
-            )
-        least = len(SPECIAL) + (BYTES + 1 if kind == "bpe" else 4)
-        if vocabulary_size < least:
-            raise UserError(
-                f"tokenizer.vocabulary_size is {vocabulary_size}; for {kind!r} it must be at least "
-                f"{least}{': the 256 bytes, a piece' if kind == 'bpe' else ': some pieces'} and "
-                f"{', '.join(SPECIAL)}."
-            )
+        check_size(kind, vocabulary_size)
         self.kind, self.vocabulary_size, self.lowercase = kind, vocabulary_size, lowercase
 
     def train(self, texts: Iterable[str]) -> None:
@@ -81,3 +71,16 @@ class Tokenizer:
         self._tokenizer = tokenizer
         self._wordwise = Wordwise(lambda words: published.encode_clean(tokenizer, words))
         self.vocabulary_size = tokenizer.get_vocab_size()
+
+
+def check_size(kind: str, vocabulary_size: int) -> None:
+    """Raises a UserError for an unknown kind, or for fewer ids than it needs."""
+    if kind not in training.TRAINERS:
+        raise UserError(f"There is no tokenizer.kind {kind!r}.{nearest(kind, training.TRAINERS)}")
+    least = len(SPECIAL) + (BYTES + 1 if kind == "bpe" else 4)
+    if vocabulary_size < least:
+        raise UserError(
+            f"tokenizer.vocabulary_size is {vocabulary_size}; for {kind!r} it must be at least "
+            f"{least}{': the 256 bytes, a piece' if kind == 'bpe' else ': some pieces'} and "
+            f"{', '.join(SPECIAL)}."
+        )
