@@ -22,6 +22,12 @@ Part = TextFile | ClassFolder
 MakeFile = Callable[[Path], TextFile]
 
 
+def split_of(path: Path) -> str | None:
+    """The split that a file is named after, if it is."""
+    match = _NAMED.fullmatch(stem(path))
+    return SPLITS[match[1]] if match else None
+
+
 def layout(path: str, make: MakeFile) -> tuple[str, dict[str, list[Part]]]:
     """(name, what holds each split) of the data at `path`; there is always "train".
 

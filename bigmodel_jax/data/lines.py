@@ -15,16 +15,27 @@ class Lines:
         path: of the file, for messages.
         file: open, at `position`.
         digest: a hash that is fed with the bytes.
+        stop: no line is read that begins here or later.
     """
 
-    def __init__(self, path: Path, file: BinaryIO, digest=None, position: int = 0):
+    def __init__(
+        self,
+        path: Path,
+        file: BinaryIO,
+        digest=None,
+        position: int = 0,
+        stop: int | None = None,
+    ):
         self.path, self.line, self.position = path, 0, position
+        self._stop = stop
         self._file, self._digest = file, digest
 
     def __iter__(self):
         return self
 
     def __next__(self) -> str:
+        if self._stop is not None and self.position >= self._stop:
+            raise StopIteration
         raw = self._file.readline(MAX_LINE)
         if not raw:
             raise StopIteration

@@ -5,19 +5,17 @@ Ours hold `bigmodel_jax.json` besides: the number of examples of each split and 
 """
 
 import contextlib
-import fcntl
 import hashlib
 import io
 import json
 import os
 import shutil
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from bigmodel_jax.data import builders
 from bigmodel_jax.data.download import download, probe
 from bigmodel_jax.data.progress import progress
+from bigmodel_jax.data.unfinished import alone
 from bigmodel_jax.errors import UserError
 
 RECORD = "bigmodel_jax.json"
@@ -102,7 +100,7 @@ def prepare(
     root = Path(data_dir).expanduser().resolve()
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with _alone(root / f".{dataset}.lock", f"{dataset} in {root}"):
+        with alone(root / f".{dataset}.lock", f"{dataset} in {root}"):
             if folder := find(dataset, data_dir):
                 return folder, False
             temporary = root / f".{dataset}.preparing"
@@ -147,15 +145,3 @@ def _prepare(builder_class, root: Path, temporary: Path, source, options) -> Pat
     target.parent.mkdir(parents=True, exist_ok=True)
     made.rename(target)
     return target
-
-
-@contextlib.contextmanager
-def _alone(lock: Path, what: str) -> Iterator[None]:
-    """Holds a lock that ends with the process, however it ends."""
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"Another process is preparing {what}: waiting for it.", file=sys.stderr)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield

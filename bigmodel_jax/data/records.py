@@ -25,16 +25,27 @@ Columns = Mapping[str, str]
 Parse = Callable[[Lines], Iterator[tuple[int, list[Any]]]]
 
 
-def read(path: Path, columns: Columns) -> Iterator[tuple[str, list[Any]]]:
-    """(place, values) of each record of a file of any kind but .txt, from begin to end."""
+def read(
+    path: Path, columns: Columns, span: tuple[int, int] | None = None
+) -> Iterator[tuple[str, list[Any]]]:
+    """(place, values) of each record of a file of any kind but .txt, from begin to end.
+
+    Args:
+        span: of a .jsonl file only the lines that begin in these bytes; the first is a line's.
+    """
     if extension(path) == ".parquet":
         for number, values in enumerate(parquet.rows(path, columns), 1):
             yield f"{path} row {number}", values
         return
     with open_plain(path) as file:
-        lines = Lines(path, file)
-        for line, values in PARSERS[extension(path)](lines, columns)(lines):
-            yield f"{path} line {line}", values
+        start, stop = span or (0, None)
+        if start:
+            file.seek(start)
+        lines = Lines(path, file, position=start, stop=stop)
+        since = f" from byte {start}" if start else ""
+        parse = PARSERS[extension(path)](lines, columns)
+        for line, values in parse(lines):
+            yield f"{path} line {line}{since}", values
 
 
 def _csv(lines: Lines, columns: Columns, **dialect) -> Parse:

@@ -3,7 +3,9 @@
 Names are unique, so that any number of processes, on any number of machines, may write at once.
 """
 
+import fcntl
 import shutil
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,3 +40,15 @@ def new_folder(target: Path) -> Iterator[Path]:
 
 def _beside(target: Path) -> Path:
     return target.with_name(f"{target.name}.{uuid.uuid4().hex}.unfinished")
+
+
+@contextmanager
+def alone(lock: Path, what: str) -> Iterator[None]:
+    """Holds a lock that ends with the process, however it ends."""
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"Another process is making {what}: waiting for it.", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -19,7 +19,7 @@ class Reader:
     Args:
         dataset: "imdb_reviews", or with a configuration, "glue/sst2".
         text_key: the feature that holds the text.
-        label_key: the feature that holds the label, a ClassLabel.
+        label_key: the feature that holds the label, a ClassLabel; None for texts alone.
 
     Raises:
         Unavailable: not prepared in `data_dir`.
@@ -32,7 +32,7 @@ class Reader:
         self,
         dataset: str,
         text_key: str = "text",
-        label_key: str = "label",
+        label_key: str | None = "label",
         data_dir: str | None = None,
     ):
         data_dir = data_dir or prepared.default_data_dir()
@@ -46,11 +46,13 @@ class Reader:
         self._builder: Any = tfds.builder_from_directory(folder)
         features = self._builder.info.features
         for key in (text_key, label_key):
-            if key not in features:
+            if key is not None and key not in features:
                 raise UserError(f"{dataset} has no feature {key!r}.{nearest(key, features)}")
-        if not isinstance(features[label_key], tfds.features.ClassLabel):
-            raise UserError(f"The feature {label_key!r} of {dataset} is not a class label.")
-        self.label_names = tuple(features[label_key].names)
+        self.label_names: tuple[str, ...] = ()
+        if label_key is not None:
+            if not isinstance(features[label_key], tfds.features.ClassLabel):
+                raise UserError(f"The feature {label_key!r} of {dataset} is not a class label.")
+            self.label_names = tuple(features[label_key].names)
         self.splits = {k: s.num_examples for k, s in self._builder.info.splits.items()}
 
     def fingerprint(self) -> str:
@@ -58,7 +60,10 @@ class Reader:
         return prepared.recorded_fingerprint(self._folder)
 
     def examples(self, split: str, indices: Sequence[int] | None = None) -> Iterator[dict]:
-        """Yields {"text": str, "label": int}; tfds mixed the order when it prepared the set."""
+        """Yields {"text": str, "label": int}; tfds mixed the order when it prepared the set.
+
+        Without a label_key there is no "label".
+        """
         if split not in self.splits:
             raise UserError(f"{self.name} has no split {split!r}.{nearest(split, self.splits)}")
         count = self.splits[split]
@@ -68,10 +73,9 @@ class Reader:
         for start in range(0, len(chosen), CHUNK):
             for record in source.__getitems__(chosen[start : start + CHUNK].tolist()):
                 text = record[self._text_key]
-                yield {
-                    "text": text.decode("utf-8") if isinstance(text, bytes) else text,
-                    "label": int(record[self._label_key]),
-                }
+                text = text.decode("utf-8") if isinstance(text, bytes) else text
+                label = {} if self._label_key is None else {"label": int(record[self._label_key])}
+                yield {"text": text, **label}
 
 
 def _not_prepared(dataset: str, data_dir: str) -> str:

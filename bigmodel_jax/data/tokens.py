@@ -1,0 +1,262 @@
+"""A source of running text for language models: token files, packed into rows, mixed by weights.
+
+    config.data = dict(name="tokens", path="corpus_tokens", length=1024, batch_size=32)
+    config.data = dict(name="tokens", dataset="imdb_reviews", tokenizer=dict(name="raw", ...), ...)
+
+Any row of any epoch can be had at any time, so that the batch of a step is a pure function of
+(seed, step). A document sees only itself: it is a segment of its own, with positions from 0. Where
+the tokenizer has a separator (GPT-2's <|endoftext|>), each document begins and ends with it, so that
+each of its tokens is predicted once, the end too; without one (characters) its first is not.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from bigmodel_jax.data import prepared, tokenized
+from bigmodel_jax.data.order import Plan, batches_per_epoch, plan_epoch
+from bigmodel_jax.data.packing import KINDS, Index, Runs, fill, make_index
+from bigmodel_jax.data.rows import check_buckets
+from bigmodel_jax.data.token_corpora import Spans, open_corpora
+from bigmodel_jax.data.words import Joins
+from bigmodel_jax.errors import UserError, nearest
+
+SPLITS = {"train": "train[:90%]", "val": "train[90%:]"}
+
+
+class Member(NamedTuple):
+    """One corpus of a mixture.
+
+    Attributes:
+        index: its rows.
+        draws: rows that it gives to an epoch of the mixture.
+    """
+
+    spans: Spans
+    index: Index
+    draws: int
+
+
+class Source:
+    """Batches of {"tokens", "targets", "segments", "positions", "mask", "valid", "index"}.
+
+    The first four are int32 [rows, length], "mask" is bool [rows, length], True where "targets" (or,
+    without `shift`, "tokens") are real; "valid" bool [rows]; "index" int32 [rows], the row's number
+    in the split, -1 for a row of padding. With `words` also "words", int32 [rows, length].
+
+    Args:
+        path: a folder of python -m bigmodel_jax.tokenize, or text: a file, a folder, a pattern.
+        dataset: a prepared data set of tfds, in place of `path`.
+        reader: spec of a reader, in place of both.
+        text_column: the name of the text's column, key or feature.
+        corpora: several of the above, dict(path=..., weight=...): while training, rows come from each
+            in proportion to the weights; without weights as many as there are.
+        tokenizer: spec of a tokenizer ("raw" or "characters"), where text is given.
+        splits: slices by name; see data/splits.py.
+        length: of a row, in tokens.
+        packing: "concat" cuts all documents, one after another, into rows, at other places in each
+            epoch; "best_fit" cuts only documents longer than a row; "documents" gives a row to each.
+        buckets: padded lengths of "documents"; by default powers of two.
+        shift: "targets" are the next tokens; without it there are none (masked language models).
+        words: number the words, for whole-word masking.
+        fingerprint, split, training, seed, group, data_dir, process: as in data/text.py.
+
+    Attributes:
+        bytes_per_token: of the split: UTF-8 bytes of the text by tokens that "mask" counts; a loss in
+            nats a token is loss / log(2) / bytes_per_token bits per byte.
+        padding: the share of padding in the rows.
+    """
+
+    synthetic = False
+
+    def __init__(
+        self,
+        *,
+        length: int,
+        batch_size: int,
+        path: str | None = None,
+        dataset: str | None = None,
+        reader: Mapping | None = None,
+        text_column: str | None = None,
+        corpora: Sequence[Mapping] = (),
+        tokenizer: Mapping | None = None,
+        splits: Mapping[str, str] = SPLITS,
+        packing: str = "concat",
+        buckets: Sequence[int] = (),
+        shift: bool = True,
+        words: bool = False,
+        fingerprint: str = "",
+        split: str = "train",
+        training: bool = True,
+        seed: int = 0,
+        group: int = 1,
+        data_dir: str = "",
+        process: tuple[int, int] = (0, 1),
+    ):
+        self.batch_size, self.training, self.seed, self.group = batch_size, training, seed, group
+        self.length, self.process, self._shift = length, process, shift
+        if packing not in KINDS:
+            raise UserError(f"There is no config.data.packing {packing!r}.{nearest(packing, KINDS)}")
+        if length < 2:
+            raise UserError(f"config.data.length is {length}; a row has at least 2 tokens.")
+        if batch_size < 1 or batch_size % process[1]:
+            raise UserError(
+                f"config.data.batch_size {batch_size} does not divide over {process[1]} processes."
+            )
+        self.buckets = check_buckets(buckets, length) if packing == "documents" else (length,)
+        one = {"path": path, "dataset": None if path else dataset, "reader": reader}
+        specs = corpora or [{**one, "text_column": text_column}]
+        self._corpora, self.tokenizer = open_corpora(specs, splits, tokenizer, data_dir)
+        self.reader_name = " + ".join(corpus.name for corpus in self._corpora)
+        self.fingerprint = tokenized.fingerprint(
+            corpora=[corpus.fingerprints() for corpus in self._corpora],
+            tokenizer=self._corpora[0].file("train").meta["tokenizer_sha256"],
+        )
+        if fingerprint not in ("", self.fingerprint):
+            raise UserError(
+                f"{self.reader_name} here is not the data that config.data.fingerprint names: "
+                f"{self.fingerprint[:12]}... instead of {fingerprint[:12]}.... Has a file changed, "
+                "or is --data_dir another one?"
+            )
+        spans = [_to_predict(corpus.spans(split), shift) for corpus in self._corpora]
+        indices = [self._index(x, packing, data_dir or prepared.default_data_dir()) for x in spans]
+        rows = [len(index.lengths) for index in indices]
+        draws = _draws(rows, [corpus.weight for corpus in self._corpora]) if training else rows
+        self._members = [Member(*m) for m in zip(spans, indices, draws, strict=True)]
+        self._numbers = np.cumsum([0, *rows])  # of the first row of each member
+        self.examples = sum(draws)
+        self.steps_per_epoch = batches_per_epoch(self.examples, batch_size, group)
+        self.tokens = sum(int(index.lengths.sum()) for index in indices)
+        self.bytes_per_token = sum(x.bytes for x in spans) / self.tokens
+        self.padding = 1 - self.tokens / (sum(rows) * length)
+        self.info = {"vocabulary_size": self.tokenizer.vocabulary_size, "max_length": length}
+        self._joins = Joins(self.tokenizer) if words else None
+        self._epochs: dict[int, tuple[Plan, np.ndarray]] = {}
+        if training and process[0] == 0:
+            print(
+                f"{self.reader_name}: {self.tokens:,} tokens in {sum(rows):,} rows of {length}, "
+                f"{self.padding:.1%} padding; {self.bytes_per_token:.2f} bytes a token.",
+                flush=True,
+            )
+
+    def check_split(self, split: str) -> None:
+        """Raises a UserError for an unknown or empty split: evaluators open theirs late."""
+        for corpus in self._corpora:
+            corpus.check_split(split)
+
+    def peek(self) -> dict[str, np.ndarray]:
+        """A batch of this process's share, for shapes."""
+        return self.batch(0)
+
+    def batch(self, step: int) -> dict[str, np.ndarray]:
+        """The rows of this process in the batch of a step; a pure function of (seed, step)."""
+        draws, length, picked = self._planned(step)
+        index, count = self.process
+        draws = np.split(draws, count)[index]
+        valid = draws >= 0
+        number = np.where(valid, picked[0][draws], -1)
+        batch: dict[str, np.ndarray] = {}
+        for i, member in enumerate(self._members):
+            inside = np.flatnonzero((number >= self._numbers[i]) & (number < self._numbers[i + 1]))
+            if not len(inside) and (i or batch):
+                continue
+            rows = number[inside] - self._numbers[i]
+            part = self._fill(i, member, rows, picked[1][draws[inside]], length)
+            for key, values in part.items():
+                whole = batch.setdefault(key, np.zeros((len(draws), length), values.dtype))
+                whole[inside] = values
+        if self._joins:
+            batch["words"] = self._joins.words(batch["tokens"], batch["segments"])
+        return {**batch, "valid": valid, "index": number.astype(np.int32)}
+
+    def rows(self, step: int) -> np.ndarray:
+        """Which rows of the split the batch of a step holds over all processes, [batch_size]; -1 pads."""
+        draws, _, picked = self._planned(step)
+        return np.where(draws >= 0, picked[0][draws], -1)
+
+    def save_assets(self, folder: Path) -> None:
+        """Writes the tokenizer."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.tokenizer.save(folder)
+
+    def _index(self, spans, packing, data_dir):
+        origin = [spans.file.meta["index_sha256"], self.length, self._shift]
+        origin.append(hashlib.sha256(spans.first.tobytes()).hexdigest())
+        name = tokenized.fingerprint(packing=packing, spans=origin)
+        cache = tokenized.folder(data_dir, f"packing-{name}.npz")
+        return make_index(packing, spans.first, spans.stop - spans.first, self.length, cache)
+
+    def _fill(self, i, member, rows, epochs, length):
+        """The arrays of some rows of a member, in epochs of its own."""
+        found = [
+            member.index.runs(int(row), self._shift_of(i, int(epoch)))
+            for row, epoch in zip(rows, epochs, strict=True)
+        ]
+        first = np.concatenate([f for f, _ in found] or [np.zeros(0, np.int64)])
+        count = np.concatenate([c for _, c in found] or [np.zeros(0, np.int64)])
+        runs = Runs(first, count, np.array([len(f) for f, _ in found], np.int64))
+        return fill(member.spans.file.tokens, runs, length, self._shift)
+
+    def _shift_of(self, i, epoch):
+        """Where the first row of a member's epoch begins, in tokens."""
+        if not self.training:
+            return 0
+        return int(np.random.default_rng((self.seed, epoch, i, 2)).integers(self.length))
+
+    def _planned(self, step):
+        """(draws of the batch [batch_size], its length, (row number, own epoch) of each draw)."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        epoch = epoch if self.training else 0
+        if epoch not in self._epochs:
+            while len(self._epochs) > 1:
+                self._epochs.pop(min(self._epochs), None)
+            self._epochs[epoch] = self._plan(epoch)
+        plan, picked = self._epochs[epoch]
+        return plan.indices[position], int(plan.lengths[position]), picked
+
+    def _plan(self, epoch):
+        """The order of an epoch's draws, and what they draw, int64 [2, draws]: rows, own epochs."""
+        parts, lengths = [], []
+        for i, member in enumerate(self._members):
+            count = len(member.index.lengths)
+            own, rows = np.divmod(epoch * member.draws + np.arange(member.draws), count)
+            if member.draws % count:  # not whole epochs of its own: which rows, is drawn
+                for e in np.unique(own):
+                    mixed = np.random.default_rng((self.seed, int(e), i, 3)).permutation(count)
+                    rows[own == e] = mixed[rows[own == e]]
+            parts.append(np.stack([rows + self._numbers[i], own]))
+            lengths.append(member.index.lengths[rows])
+        plan = plan_epoch(
+            np.concatenate(lengths),
+            self.batch_size,
+            buckets=self.buckets,
+            seed=self.seed,
+            epoch=epoch,
+            shuffle=self.training,
+            group=self.group,
+        )
+        return plan, np.concatenate(parts, 1)
+
+
+def _to_predict(spans: Spans, shift: bool) -> Spans:
+    """What of each document is a target, or is read; a first token that nothing is before is none."""
+    first = spans.first + (shift and spans.file.meta["separator"] is None)
+    real = spans.stop > first
+    if not real.any():
+        raise UserError(f"{spans.file.folder}: no document has two tokens, of which to predict one.")
+    return spans._replace(first=first[real], stop=spans.stop[real])
+
+
+def _draws(rows: Sequence[int], weights: Sequence[float | None]) -> list[int]:
+    """Rows that each member gives to an epoch, which has as many as there are in all."""
+    given = [weight for weight in weights if weight is not None]
+    if not given:
+        return list(rows)
+    if len(given) < len(rows) or min(given) <= 0:
+        raise UserError(
+            f"config.data.corpora have the weights {list(weights)}: give all of them one, above 0."
+        )
+    return [max(1, round(sum(rows) * weight / sum(given))) for weight in given]
