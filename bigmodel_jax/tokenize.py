@@ -60,29 +60,37 @@ def main() -> None:
         return
     if output.is_dir() and any(output.iterdir()) and output in folders.values():
         raise UserError(f"--output {output} is not empty: choose another folder.")
-    begun = time.monotonic()
-    spec = _spec(_TOKENIZER.value)
-    work = output.with_name(f"{output.name}.tokenizer")
-    tokenizer = tokenizing.trained_anew(spec, work, corpus)
-    seconds = time.monotonic() - begun
-    print(f"A tokenizer of {tokenizer.vocabulary_size:,} ids, in {seconds:.0f} s.", flush=True)
+    work = output.parent / f".{output.name}.tokenizer"
+    tokenizer = _tokenizer(_TOKENIZER.value, corpus, work)
     for split, folder in folders.items():
         begun = time.monotonic()
         tokenizing.tokenize(corpus, split, tokenizer, folder, workers)
         _report(token_files.open_file(folder), time.monotonic() - begun, workers)
-    shutil.rmtree(work)
+    shutil.rmtree(work, ignore_errors=True)
 
 
-def _spec(name: str) -> dict:
+def _tokenizer(name: str, corpus, work: Path):
+    """The tokenizer of a file, or one trained on the corpus, which `work` keeps until the end."""
+    from bigmodel_jax.data import corpora, token_files, tokenizing
+
     if name in TRAINED:
-        return {"name": "raw", "kind": name, "vocabulary_size": _SIZE.value}
-    if name == "characters":
-        return {"name": "characters"}
-    if not Path(name).expanduser().is_file():
-        raise UserError(
-            f"--tokenizer={name} is no file.{nearest(name, (*TRAINED, 'characters'))}"
-        )
-    return {"name": "raw", "path": name}
+        spec: dict = {"name": "raw", "kind": name, "vocabulary_size": _SIZE.value}
+    elif name == "characters":
+        spec = {"name": "characters"}
+    elif Path(name).expanduser().is_file():
+        tokenizer = token_files.load_tokenizer(Path(name).expanduser())
+        if tokenizer.separator is None:
+            print(f"NOTE: {name} has no token that ends a document: it will just end.", flush=True)
+        return tokenizer
+    else:
+        known = (*TRAINED, "characters")
+        raise UserError(f"--tokenizer={name} is no file and no kind.{nearest(name, known)}")
+    begun = time.monotonic()
+    folder = work / corpora.fingerprint(corpus, tokenizer=spec)
+    tokenizer = tokenizing.trained(spec, folder, tokenizing.training_texts(corpus, "train"))
+    seconds = time.monotonic() - begun
+    print(f"A tokenizer of {tokenizer.vocabulary_size:,} ids, in {seconds:.0f} s.", flush=True)
+    return tokenizer
 
 
 def _report(file, seconds: float, workers: int) -> None:

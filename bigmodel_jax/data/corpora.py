@@ -215,4 +215,3 @@ def _ranges(path: Path) -> Iterator[tuple[int, int]]:
     cuts = clean_cuts(path, size, SHARD, extension(path) == ".jsonl") if _cuttable(path) else []
     ends = [0, *cuts, size]
     yield from zip(ends, ends[1:], strict=False)
-

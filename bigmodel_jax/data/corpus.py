@@ -36,7 +36,7 @@ def open_split(reader, splits, split, spec, data_dir, max_length, keep):
     train = splits["train"]
     name = tokenized.fingerprint(**kept, train=train, split="vocabulary")
     vocabulary = tokenized.folder(data_dir, name)
-    if not _cached(tokenizer, vocabulary):
+    if not load_cached(tokenizer, vocabulary):
         print(f"Training the tokenizer on {reader.name} {train}.", flush=True)
         tokenizer.train(text for x in examples(reader, train, limit=limit) for text in texts_of(x))
         with new_folder(vocabulary / "tokenizer") as part:
@@ -67,7 +67,7 @@ def open_split(reader, splits, split, spec, data_dir, max_length, keep):
     return tokenizer, found
 
 
-def _cached(tokenizer, folder: Path) -> bool:
+def load_cached(tokenizer, folder: Path) -> bool:
     """Loads a tokenizer from the cache, where it is there and whole."""
     if not (folder / "tokenizer.json").is_file():
         return False

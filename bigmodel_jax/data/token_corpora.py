@@ -1,5 +1,6 @@
 """The corpora of config.data as token files: opened, or made in the cache at first use."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -91,11 +92,20 @@ class Corpus:
         if split not in self._folders:
             raise UserError(f"{self.name} has no split {split!r}.{nearest(split, self._folders)}")
         if split not in self._files:
-            folder = self._folders[split]
-            if self.raw is not None:
-                tokenizing.tokenize(self.raw, split, self._tokenizer, folder)
-            self._files[split] = token_files.open_file(folder)
+            self._files[split] = self._open(split, self._folders[split])
         return self._files[split]
+
+    def _open(self, split, folder):
+        if self.raw is None:
+            return token_files.open_file(folder)
+        tokenizing.tokenize(self.raw, split, self._tokenizer, folder)
+        try:
+            return token_files.open_file(folder)
+        except UserError as error:
+            print(f"The cached token file is made anew: {error}", flush=True)
+            shutil.rmtree(folder)
+            tokenizing.tokenize(self.raw, split, self._tokenizer, folder)
+            return token_files.open_file(folder)
 
     def fingerprints(self) -> list[str]:
         """What the corpus is, by content."""
@@ -187,7 +197,9 @@ def _trained(found: Sequence[Corpus], spec: Mapping, data_dir: str) -> Any:
     """The tokenizer of texts, from the cache or trained now."""
     raw = [corpus.raw for corpus in found if corpus.raw is not None]
     built = tokenizing.build(spec)
-    parts = [corpora.fingerprint(x, train=c.splits["train"]) for x, c in zip(raw, found, strict=True)]
+    parts = [
+        corpora.fingerprint(x, train=c.splits["train"]) for x, c in zip(raw, found, strict=True)
+    ]
     identity = getattr(built, "identity", str)()
     name = tokenized.fingerprint(corpora=parts, tokenizer=dict(spec), file=identity)
     texts = (text for corpus in found for text in corpus.texts())

@@ -25,6 +25,7 @@ from bigmodel_jax.data.unfinished import new_folder
 from bigmodel_jax.errors import UserError
 
 VERSION = 1
+TOKENIZER = "tokenizer.json"
 HASHED = 256 << 20  # bytes of tokens.bin of which the hash is checked at each opening
 SAMPLES = 64  # blocks of a larger one in which the ids are checked
 BLOCK = 1 << 16  # ids
@@ -128,7 +129,7 @@ def write(folder: Path, parts: Iterable[Encoded], tokenizer, sources: list[dict]
             "sources": sources,
             "tokens_sha256": digest.hexdigest(),
             "index_sha256": _sha256(part / "documents.npy", part / "bytes.npy"),
-            "tokenizer_sha256": _sha256(part / "tokenizer.json"),
+            "tokenizer_sha256": _sha256(part / TOKENIZER),
         }
         (part / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
         part.rename(folder)
@@ -143,10 +144,10 @@ def open_file(folder: Path) -> TokenFile:
     """
     again = "make it again with python -m bigmodel_jax.tokenize"
     meta = _meta(folder, again)
-    tokenizer = load_tokenizer(folder)
-    if _sha256(folder / "tokenizer.json") != meta["tokenizer_sha256"]:
+    tokenizer = load_tokenizer(folder / TOKENIZER)
+    if _sha256(folder / TOKENIZER) != meta["tokenizer_sha256"]:
         raise UserError(
-            f"{folder}/tokenizer.json is not the tokenizer that its token file was made with: {again}."
+            f"{folder / TOKENIZER} is not the tokenizer that its token file was made with: {again}."
         )
     path, dtype = folder / "tokens.bin", np.dtype(meta["dtype"]).newbyteorder("<")
     size = path.stat().st_size if path.is_file() else 0
@@ -172,19 +173,18 @@ def open_file(folder: Path) -> TokenFile:
     return TokenFile(folder, tokens, documents, sizes, meta, tokenizer)
 
 
-def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a folder's tokenizer.json, of whichever kind.
+def load_tokenizer(path: Path) -> Any:
+    """The tokenizer of a file, of whichever kind.
 
     Raises:
-        UserError: there is none.
+        UserError: it is not there, or no tokenizer.
     """
-    path = folder / "tokenizer.json"
-    if not path.is_file():
-        raise UserError(f"{folder} holds no tokenizer.json.")
-    with path.open("rb") as file:
-        ours = file.read(64).lstrip().startswith(b'{"characters"')
+    try:
+        ours = path.read_bytes().startswith(b'{"characters"')
+    except OSError as error:
+        raise UserError(f"{path}, the tokenizer, cannot be read: {error.strerror}.") from error
     tokenizer = characters.Tokenizer() if ours else raw.Tokenizer()
-    tokenizer.load(folder)
+    tokenizer.read(path)
     return tokenizer
 
 
@@ -192,7 +192,7 @@ def content_hash(tokenizer) -> str:
     """sha256 of the file that a tokenizer saves, in hexadecimal."""
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save(Path(folder))
-        return file_sha256(Path(folder) / "tokenizer.json")
+        return file_sha256(Path(folder) / TOKENIZER)
 
 
 def fingerprint(meta: Mapping) -> str:

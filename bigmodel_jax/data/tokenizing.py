@@ -21,6 +21,7 @@ import numpy as np
 from bigmodel_jax import config
 from bigmodel_jax.data import token_files
 from bigmodel_jax.data.corpora import Corpus
+from bigmodel_jax.data.corpus import load_cached
 from bigmodel_jax.data.plain_text import Piece
 from bigmodel_jax.data.progress import progress
 from bigmodel_jax.data.token_files import Encoded
@@ -50,13 +51,11 @@ def build(spec: Mapping) -> Any:
 def trained(spec: Mapping, folder: Path, texts: Iterable[str]) -> Any:
     """The tokenizer of `spec` that `folder` holds; trained on `texts` and saved there if need be."""
     tokenizer = build(spec)
-    if (folder / "tokenizer.json").is_file():
-        tokenizer.load(folder)
-        return tokenizer
-    tokenizer.train(texts)
-    with new_folder(folder / "tokenizer") as part:
-        tokenizer.save(part)
-        (part / "tokenizer.json").replace(folder / "tokenizer.json")
+    if not load_cached(tokenizer, folder):
+        tokenizer.train(texts)
+        with new_folder(folder / "tokenizer") as part:
+            tokenizer.save(part)
+            (part / token_files.TOKENIZER).replace(folder / token_files.TOKENIZER)
     return tokenizer
 
 
@@ -111,7 +110,7 @@ def _begin(work: Path, corpus: Corpus, split: str, tokenizer) -> list[dict]:
         "version": VERSION,
         "corpus": corpus.identity(),
         "split": split,
-        "tokenizer": token_files.file_sha256(work / "tokenizer.json"),
+        "tokenizer": token_files.file_sha256(work / token_files.TOKENIZER),
     }
     try:
         found = json.loads(plan.read_text(encoding="utf-8"))
@@ -120,7 +119,7 @@ def _begin(work: Path, corpus: Corpus, split: str, tokenizer) -> list[dict]:
     if found.get("asked") == json.loads(json.dumps(asked)):
         return found["sources"]
     for path in work.iterdir():
-        if path.name != "tokenizer.json":
+        if path.name != token_files.TOKENIZER:
             path.unlink()
     for source in sources:
         if "path" in source:
@@ -162,7 +161,7 @@ _given: Any = None  # of this process: corpus, split, folder, tokenizer
 def _start(corpus: Corpus, split: str, work: Path) -> None:
     global _given
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes share the cores already
-    _given = corpus, split, work, token_files.load_tokenizer(work)
+    _given = corpus, split, work, token_files.load_tokenizer(work / token_files.TOKENIZER)
 
 
 def _do(number: int, shard) -> None:

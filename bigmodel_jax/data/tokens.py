@@ -99,7 +99,9 @@ class Source:
         self.batch_size, self.training, self.seed, self.group = batch_size, training, seed, group
         self.length, self.process, self._shift = length, process, shift
         if packing not in KINDS:
-            raise UserError(f"There is no config.data.packing {packing!r}.{nearest(packing, KINDS)}")
+            raise UserError(
+                f"There is no config.data.packing {packing!r}.{nearest(packing, KINDS)}"
+            )
         if length < 2:
             raise UserError(f"config.data.length is {length}; a row has at least 2 tokens.")
         if batch_size < 1 or batch_size % process[1]:
@@ -246,7 +248,9 @@ def _to_predict(spans: Spans, shift: bool) -> Spans:
     first = spans.first + (shift and spans.file.meta["separator"] is None)
     real = spans.stop > first
     if not real.any():
-        raise UserError(f"{spans.file.folder}: no document has two tokens, of which to predict one.")
+        raise UserError(
+            f"{spans.file.folder}: no document has two tokens, of which to predict one."
+        )
     return spans._replace(first=first[real], stop=spans.stop[real])
 
 

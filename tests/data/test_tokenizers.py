@@ -12,7 +12,9 @@ from bigmodel_jax.data import subword_training, wordwise
 from bigmodel_jax.data.cleaning import clean
 from bigmodel_jax.data.tokenizers import MASK, PADDING, SEPARATOR, SPECIAL, UNKNOWN
 from bigmodel_jax.data.tokenizers import words as vocabulary
+from bigmodel_jax.data.tokenizers.characters import Tokenizer as Characters
 from bigmodel_jax.data.tokenizers.published import Tokenizer as Published
+from bigmodel_jax.data.tokenizers.raw import Tokenizer as Raw
 from bigmodel_jax.data.tokenizers.subword import Tokenizer as Subword
 from bigmodel_jax.errors import UserError
 
@@ -250,3 +252,81 @@ def test_a_torn_tokenizer_is_one_sentence(make, content, tmp_path):
     (tmp_path / "tokenizer.json").write_bytes(content)
     with pytest.raises(UserError, match="tokenizer.json is "):
         tokenizer.load(tmp_path)
+
+
+TEXT = "  Don't\tSTOP now!\r\n\n\n  x = [1, 2];  é\u0301\u00a0я́ 我爱电影\x1c\x85 <mask> '' 's 10,000\u3000\n"
+
+
+def raw(kind="bpe", texts=CORPUS, **options):
+    tokenizer = Raw(kind, **{"vocabulary_size": SIZES[kind], **options})
+    tokenizer.train(iter(texts))
+    return tokenizer
+
+
+def test_byte_level_bpe_of_raw_text_gives_every_text_back():
+    tokenizer = raw(texts=[*CORPUS, "two\n\nlines  and\tmore"])
+    for text in (TEXT, "", " ", "\n", "a\n b", *CORPUS):
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert {tokenizer.separator, tokenizer.mask} == {SEPARATOR, MASK}
+    assert not {SEPARATOR, MASK, PADDING, UNKNOWN} & set(tokenizer.encode(TEXT).tolist())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_raw_text_in_remembered_words_has_the_ids_that_the_package_gives_to_all_of_it(kind):
+    tokenizer = raw(kind)
+    assert tokenizer._wordwise is not None
+    for text in (
+        TEXT,
+        "don't 'twas it's'",
+        "a<b>c</b>",
+        "\n \n x",
+        "naïve café",
+        "x\u2003y z\u00a0 .",
+    ):
+        whole = tokenizer._tokenizer.encode(text, add_special_tokens=False).ids
+        assert tokenizer.encode(text).tolist() == whole, text
+
+
+def test_pieces_of_raw_text_are_the_same_in_every_training_and_keep_capitals(tmp_path):
+    saved = []
+    for number in range(2):
+        tokenizer = raw(texts=CORPUS * 3)
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        tokenizer.save(folder)
+        saved.append((folder / "tokenizer.json").read_bytes())
+    assert saved[0] == saved[1]
+    again = Raw()
+    again.load(tmp_path / "0")
+    assert again.tokens(again.encode("The the")) != again.tokens(again.encode("the the"))
+    assert again.encode(TEXT).tolist() == tokenizer.encode(TEXT).tolist()
+
+
+def test_a_published_tokenizer_of_raw_text_is_cut_only_where_that_is_exact(tmp_path):
+    package = raw()._tokenizer
+    package.add_special_tokens(["<|endoftext|>"])
+    package.save(str(tmp_path / "gpt.json"))
+    tokenizer = Raw(path=str(tmp_path / "gpt.json"))
+    tokenizer.train(iter(()))
+    text = "the cat<|endoftext|>sat <|endoftext|>"
+    assert tokenizer._wordwise is not None
+    assert tokenizer.encode(text).tolist() == package.encode(text).ids
+    assert tokenizer.decode(tokenizer.encode(text)) == "the catsat "
+    package.add_special_tokens(["end of text"])
+    package.save(str(tmp_path / "gpt.json"))
+    tokenizer.train(iter(()))
+    assert tokenizer._wordwise is None
+    assert tokenizer.encode("the end of text").tolist() == package.encode("the end of text").ids
+
+
+def test_characters_have_the_ids_of_their_order_and_come_back(tmp_path):
+    tokenizer = Characters()
+    tokenizer.train(iter(["cab\n", "é😀a"]))
+    assert tokenizer.vocabulary_size == 6 and tokenizer.separator is None
+    assert tokenizer.encode("\nabcé😀").tolist() == [0, 1, 2, 3, 4, 5]
+    tokenizer.save(tmp_path)
+    again = Characters()
+    again.load(tmp_path)
+    assert again.decode(again.encode("abé😀\n")) == "abé😀\n"
+    with pytest.raises(UserError, match="character 'z' is not among the 6"):
+        again.encode("abzé")

@@ -19,7 +19,9 @@ class Builder(ArrayRecordBuilder, skip_registration=True):
 
     name = "tinyshakespeare"
     VERSION = tfds.core.Version("1.0.0")
-    URL = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
+    URL = (
+        "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
+    )
     SIZE = 1_115_394
     SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
     EXAMPLES = 2

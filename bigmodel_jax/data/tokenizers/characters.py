@@ -61,7 +61,10 @@ class Tokenizer:
 
     def load(self, folder: Path) -> None:
         """Reads what `save` wrote."""
-        path = Path(folder) / "tokenizer.json"
+        self.read(Path(folder) / "tokenizer.json")
+
+    def read(self, path: Path) -> None:
+        """Reads what `save` wrote into a file of any name."""
         try:
             self._use(json.loads(path.read_text(encoding="utf-8"))["characters"])
         except (ValueError, KeyError, TypeError) as error:

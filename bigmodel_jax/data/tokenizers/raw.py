@@ -94,7 +94,10 @@ class Tokenizer:
 
     def load(self, folder: Path) -> None:
         """Reads what `save` wrote."""
-        path = Path(folder) / "tokenizer.json"
+        self.read(Path(folder) / "tokenizer.json")
+
+    def read(self, path: Path) -> None:
+        """Reads a tokenizer.json of any name."""
         self._use(published.parse(path.read_bytes(), str(path)))
 
     @property
