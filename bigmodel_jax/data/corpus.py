@@ -12,12 +12,12 @@ import numpy as np
 from bigmodel_jax import config
 from bigmodel_jax.data import splits as splitting
 from bigmodel_jax.data import tokenized
+from bigmodel_jax.data.hashes import split_hashes
 from bigmodel_jax.data.limit import Limit
 from bigmodel_jax.data.progress import progress
+from bigmodel_jax.data.readers import texts_of
 from bigmodel_jax.data.unfinished import new_folder
 from bigmodel_jax.errors import UserError, nearest
-
-_KNOWN: dict[tuple[str, str], np.ndarray] = {}  # positions by (data, slice), of this process
 
 
 def open_split(reader, splits, split, spec, data_dir, max_length, keep):
@@ -38,7 +38,8 @@ def open_split(reader, splits, split, spec, data_dir, max_length, keep):
     vocabulary = tokenized.folder(data_dir, name)
     if not load_cached(tokenizer, vocabulary):
         print(f"Training the tokenizer on {reader.name} {train}.", flush=True)
-        tokenizer.train(text for x in examples(reader, train, limit=limit) for text in texts_of(x))
+        read = examples(reader, train, data_dir, limit=limit)
+        tokenizer.train(text for example in read for text in texts_of(example))
         with new_folder(vocabulary / "tokenizer") as part:
             tokenizer.save(part)
             (part / "tokenizer.json").replace(vocabulary / "tokenizer.json")
@@ -49,7 +50,7 @@ def open_split(reader, splits, split, spec, data_dir, max_length, keep):
     if found is None:
         print(f"Tokenising {reader.name} {expression} into {path}.", flush=True)
         limit.cut = 0
-        read = examples(reader, expression, limit=limit)
+        read = examples(reader, expression, data_dir, limit=limit)
         found = tokenized.write(
             path,
             map(functools.partial(_with_array_label, reader), read),
@@ -82,6 +83,7 @@ def load_cached(tokenizer, folder: Path) -> bool:
 def examples(
     reader,
     expression: str,
+    data_dir,
     chosen: np.ndarray | None = None,
     limit: Limit | None = None,
 ) -> Iterator[dict]:
@@ -90,7 +92,7 @@ def examples(
     Args:
         limit: leaves out what is too long; counts.
     """
-    name, indices = splitting.split_name(expression), _positions(reader, expression)
+    name, indices = splitting.split_name(expression), positions(reader, expression, data_dir)
     indices = indices if chosen is None else indices[chosen]
     if limit is None:
         return reader.examples(name, indices)
@@ -98,16 +100,11 @@ def examples(
     return _counted(map(limit.example, reader.examples(name, indices, **partly)), len(indices))
 
 
-def _positions(reader, expression: str) -> np.ndarray:
-    """Where the examples of a slice are; of a hash part, found by reading all texts once."""
-    key = (reader.fingerprint(), expression)
-    if key not in _KNOWN:
-        name = splitting.split_name(expression)
-        found = splitting.parse(
-            expression, reader.splits, lambda: map(texts_of, reader.examples(name))
-        )
-        _KNOWN[key] = found[1]
-    return _KNOWN[key]
+def positions(reader, expression: str, data_dir) -> np.ndarray:
+    """Where the examples of a slice are, int64 [count]; of a hash part, all texts are read once."""
+    name = splitting.split_name(expression)
+    hashes = functools.partial(split_hashes, reader, name, data_dir)
+    return splitting.parse(expression, reader.splits, hashes)[1]
 
 
 def _counted(examples: Iterator[dict], total: int) -> Iterator[dict]:
@@ -116,11 +113,6 @@ def _counted(examples: Iterator[dict], total: int) -> Iterator[dict]:
         for example in examples:
             yield example
             advance(1)
-
-
-def texts_of(example: Mapping) -> tuple[str, ...]:
-    """The one text of an example, or both of a pair."""
-    return (example["text"], example["pair"]) if "pair" in example else (example["text"],)
 
 
 def _with_array_label(reader, example):

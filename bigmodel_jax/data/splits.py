@@ -6,10 +6,9 @@
                                                     an example stays on its side when data are added
 """
 
-import hashlib
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 
 import numpy as np
@@ -21,8 +20,6 @@ _SLICE = re.compile(r"\s*(?P<hash>hash\b)?(?P<start>[^:]*):(?P<stop>[^:]*)")
 _FOLD = re.compile(r"\s*(?P<others>not\s+)?fold\s+(?P<number>\d+)\s*/\s*(?P<count>\d+)\s*")
 _NUMBER = re.compile(r"(?P<sign>[+-]?)(?P<value>\d[\d_]*(?:\.\d+)?)(?P<percent>%?)")
 
-Texts = Callable[[], Iterable[Sequence[str]]]
-
 
 def split_name(spec: str) -> str:
     """The data set's own split of which `spec` is a part."""
@@ -30,7 +27,7 @@ def split_name(spec: str) -> str:
 
 
 def parse(
-    spec: str, sizes: Mapping[str, int], texts: Texts | None = None
+    spec: str, sizes: Mapping[str, int], hashes: Callable[[], np.ndarray] | None = None
 ) -> tuple[str, np.ndarray]:
     """The split that `spec` names and the positions in it, int64 `[count]`, increasing.
 
@@ -38,8 +35,8 @@ def parse(
     start first, so that "train[:90%]", "train[90%:]" and "train[-10%:]" cut at the same place.
 
     Args:
-        texts: streams the one or two texts of each example of the split, for a split by hash.
-            Without it such a split is only checked, and all positions come back.
+        hashes: gives those of the texts of the whole split, int64 [size], for a split by hash
+            (data/hashes.py). Without it such a split is only checked, and all positions come back.
 
     Raises:
         UserError: malformed, no such split, beyond its end, or empty.
@@ -58,7 +55,7 @@ def parse(
     elif match := _SLICE.fullmatch(part):
         start, stop = match["start"].strip(), match["stop"].strip()
         if match["hash"]:
-            positions = _hashed(_percentages((start, stop), spec), size, texts)
+            positions = _hashed(_percentages((start, stop), spec), size, hashes)
         else:
             first = _position(start, size, spec) if start else 0
             positions = np.arange(first, _position(stop, size, spec) if stop else size)
@@ -158,16 +155,10 @@ def _percentages(ends, spec):
     return found
 
 
-def _hashed(ends, size, texts):
+def _hashed(ends, size, hashes):
     """Positions of the examples whose texts' hashes, as fractions of 1, lie between the ends."""
-    if texts is None:
+    if hashes is None:
         return np.arange(size if ends[0] < ends[1] else 0)
-    hashes = np.fromiter(map(_hash, texts()), np.int64, size)
+    found = hashes()
     start, stop = (math.ceil(end * 2**62) for end in ends)
-    return np.flatnonzero((hashes >= start) & (hashes < stop))
-
-
-def _hash(texts):
-    """62 bits of a text, or of a pair of texts, the same everywhere."""
-    data = "\0".join(texts).encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little") >> 2
+    return np.flatnonzero((found >= start) & (found < stop))

@@ -14,10 +14,11 @@ import numpy as np
 from bigmodel_jax import config
 from bigmodel_jax.data import splits as splitting
 from bigmodel_jax.data import word_vectors as vectors
-from bigmodel_jax.data.corpus import examples, find_split, open_split, texts_of
+from bigmodel_jax.data.corpus import examples, find_split, open_split, positions
 from bigmodel_jax.data.encoding import save_labels
 from bigmodel_jax.data.labels import check_labels
 from bigmodel_jax.data.order import Plan, batches_per_epoch, plan_epoch
+from bigmodel_jax.data.readers import texts_of
 from bigmodel_jax.data.rows import Rows, assemble, check_buckets, cut, host_batch
 from bigmodel_jax.errors import UserError
 
@@ -98,6 +99,7 @@ class Source:
             )
         self._word_vectors = word_vectors
         self._splits, self._split, self._reader = splits, split, opened
+        self._data_dir = data_dir
         self.label_names = tuple(opened.label_names)
         self.target: str = getattr(opened, "target", "class")
         self.tokenizer, self._data = open_split(
@@ -140,14 +142,16 @@ class Source:
         """Raises a UserError for an unknown or empty split: evaluators open theirs late."""
         expression, reader = find_split(self._splits, split), self._reader
         name = splitting.split_name(expression)
-        few = reader.splits.get(name, 0) <= FEW
-        texts = (lambda: map(texts_of, reader.examples(name))) if few else None
-        splitting.parse(expression, reader.splits, texts)
+        if reader.splits.get(name, 0) <= FEW:
+            positions(reader, expression, self._data_dir)
+        else:
+            splitting.parse(expression, reader.splits)
 
     def texts(self, indices: Sequence[int] | np.ndarray) -> list[str]:
         """The texts of examples of this split, as they were read; pairs with " ||| " between."""
         expression = find_split(self._splits, self._split)
-        chosen = examples(self._reader, expression, np.asarray(indices, np.int64))
+        indices = np.asarray(indices, np.int64)
+        chosen = examples(self._reader, expression, self._data_dir, indices)
         return [" ||| ".join(texts_of(example)) for example in chosen]
 
     def peek(self) -> dict[str, np.ndarray]:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from bigmodel_jax.data.hashes import text_hash
 from bigmodel_jax.data.splits import complete, parse
 from bigmodel_jax.errors import UserError
 
@@ -98,9 +99,8 @@ def test_folds_partition_a_split_into_parts_of_one_size(size, count):
 
 def hashed(part, texts):
     """The texts in a part by hash, as a set."""
-    positions = parse(f"train[hash {part}]", {"train": len(texts)}, lambda: ((x,) for x in texts))[
-        1
-    ]
+    hashes = np.array([text_hash((text,)) for text in texts])
+    positions = parse(f"train[hash {part}]", {"train": len(texts)}, lambda: hashes)[1]
     return {texts[i] for i in positions}
 
 

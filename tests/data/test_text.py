@@ -236,6 +236,43 @@ def test_a_split_by_hash_holds_what_it_says_and_evaluators_check_it_without_read
         train.check_split("train[hash :0%]")
 
 
+def test_the_texts_of_a_split_by_hash_are_read_once_for_all_its_parts_and_all_later_starts(
+    toy, data_dir, monkeypatch, capsys
+):
+    read = []
+
+    def counted(self, split, indices=None):
+        read.append((split, indices is None))
+        return original(self, split, indices)
+
+    original = toy_texts.Reader.examples
+    monkeypatch.setattr(toy_texts.Reader, "examples", counted)
+    parts = {"train": "train[hash :70%]", "val": "train[hash 70%:85%]", "test": "train[hash 85%:]"}
+    start = dict(size=150, longest=9, splits=parts)  # of this test alone: nothing is cached
+    before = {*Path(data_dir).rglob("hashes-*")}
+    found = {name: toy(name, name == "train", **start) for name in parts}
+    whole = ("train", True)
+    assert read.count(whole) == 1 and len(read) == 5  # and each part once, train for words too
+    held = [text for made in found.values() for text in made.texts(range(made.examples))]
+    assert sorted(held) == sorted(x["text"] for x in original(found["val"]._reader, "train"))
+
+    read.clear()
+    toy(**start).check_split("val")
+    toy("val", False, **start)
+    assert not read
+
+    (path,) = {*Path(data_dir).rglob("hashes-*")} - before
+    content = path.read_bytes()
+    flipped = bytearray(content)
+    flipped[len(flipped) // 2] ^= 1
+    for damaged in (b"", content[:300], bytes(flipped)):
+        path.write_bytes(damaged)
+        toy("test", False, **start).check_split("test")
+        assert read == [whole] and path.read_bytes() == content
+        assert "was damaged, and is made anew" in capsys.readouterr().out
+        read.clear()
+
+
 def test_a_torn_vocabulary_is_made_anew_and_says_so(source, data_dir, capsys):
     rows = [*ROWS, ("no", "torn")] * 10
     before = {*Path(data_dir).rglob("tokenizer.json")}

@@ -18,6 +18,8 @@ The order of a split is fixed and mixed: a slice of it is a fair sample even whe
 by label.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from bigmodel_jax.errors import UserError
@@ -33,3 +35,8 @@ def mixed(count: int) -> np.ndarray:
     RandomState, because its streams are frozen: the same order in every version of NumPy.
     """
     return np.random.RandomState(20_110_619).permutation(count)
+
+
+def texts_of(example: Mapping) -> tuple[str, ...]:
+    """The one text of an example, or both of a pair."""
+    return (example["text"], example["pair"]) if "pair" in example else (example["text"],)
