@@ -8,7 +8,6 @@ results/NAME.npz  probabilities, labels, lengths   plots/  report.md  report.htm
 """
 
 import fcntl
-import io
 import json
 import os
 from collections.abc import Mapping
@@ -113,9 +112,10 @@ class RunDir:
             folder = self.path / "results"
             folder.mkdir(exist_ok=True)
             if arrays:
-                file = io.BytesIO()
-                np.savez(file, **arrays)  # type: ignore[arg-type]
-                replace(folder / f"{name}.npz", file.getvalue())
+                part = folder / f"{name}.npz.part"
+                with part.open("wb") as file:
+                    np.savez(file, **arrays)  # type: ignore[arg-type]
+                part.replace(folder / f"{name}.npz")
             replace(folder / f"{name}.json", _in_lines(result) + "\n")
 
     def read_about(self) -> dict:

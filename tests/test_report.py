@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from bigmodel_jax import blocks
 from bigmodel_jax.checkpoint import all_steps
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.reports import make as reporting
@@ -185,9 +186,11 @@ def test_mistakes_are_the_surest_wrong_answers_of_a_slow_search():
         assert m["probability"] == scores[m["index"], names.index(m["predicted"])]
 
 
-def test_mistakes_of_several_labels_are_decisions_and_of_numbers_distances():
+def test_mistakes_of_several_labels_are_decisions_and_of_numbers_distances(monkeypatch):
     details = made_run.details("labels")
     found = mistakes.mistakes(details, details["label_names"])
+    monkeypatch.setattr(blocks, "ELEMENTS", 50)
+    assert mistakes.mistakes(details, details["label_names"]) == found
     sure = [m["probability"] for m in found]
     assert sure == sorted(sure, reverse=True) and min(sure) >= 0.5
     assert len({m["index"] for m in found}) == 10

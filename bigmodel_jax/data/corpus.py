@@ -50,14 +50,15 @@ def open_split(reader, splits, split, spec, data_dir, max_length, keep):
     if found is None:
         print(f"Tokenising {reader.name} {expression} into {path}.", flush=True)
         limit.cut = 0
-        read = examples(reader, expression, data_dir, limit=limit)
+        several = functools.partial(_zeros_and_ones, len(reader.label_names))
         found = tokenized.write(
             path,
-            map(functools.partial(_with_array_label, reader), read),
+            examples(reader, expression, data_dir, limit=limit),
             tokenizer,
             origin,
             f"{reader.name} {expression}",
             label_dtype={"class": np.int32, "labels": np.uint8, "number": np.float32}[target],
+            **({"as_label": several} if target == "labels" else {}),
         )
         if limit.cut:
             print(
@@ -115,13 +116,11 @@ def _counted(examples: Iterator[dict], total: int) -> Iterator[dict]:
             advance(1)
 
 
-def _with_array_label(reader, example):
-    """A multi-label example with its label ids as 0s and 1s, [classes]; others as they are."""
-    if getattr(reader, "target", "class") != "labels":
-        return example
-    label = np.zeros(len(reader.label_names), np.uint8)
-    label[list(example["label"])] = 1
-    return {**example, "label": label}
+def _zeros_and_ones(classes, ids):
+    """Label ids as 0s and 1s, uint8 [classes]."""
+    label = np.zeros(classes, np.uint8)
+    label[list(ids)] = 1
+    return label
 
 
 def find_split(splits: Mapping[str, str], name: str) -> str:

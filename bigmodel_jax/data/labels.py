@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bigmodel_jax import blocks
 from bigmodel_jax.errors import UserError
 
 
@@ -19,7 +20,8 @@ def check_labels(labels: np.ndarray, target: str, names: Sequence[str], part: st
     Raises:
         UserError: all examples have the same label.
     """
-    if (labels == labels[:1]).all():
+    # In blocks of rows: a comparison of all labels at once takes as much memory as they do.
+    if all((block == labels[0]).all() for block in blocks.rows(labels)):
         only = {
             "class": lambda: f"the class {names[labels[0]]!r}",
             "labels": lambda: "one and the same set of labels",

@@ -11,9 +11,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -62,10 +62,15 @@ def write(
     origin: Mapping,
     where: str,
     label_dtype=np.int32,
+    as_label: Callable[[Any], Any] = lambda label: label,
 ) -> Tokenized:
     """Encodes `{"text", "label"}` examples and stores them; appears by one rename.
 
     With a "pair" an example is two texts, of which the second begins with the separator.
+
+    Args:
+        as_label: from an example's "label" to what is stored, a number or an array; asked when it is
+            written, so that no more than one array is held.
 
     Raises:
         UserError: no examples, or a text without a single token in all of them; `where` names them.
@@ -78,9 +83,10 @@ def write(
                 for ids in encode(tokenizer, texts):
                     flat.write(ids.tobytes())
                     lengths.append(len(ids))
-                given = np.asarray([x["label"] for x in chunk], label_dtype)
-                labels.write(given.tobytes())
-                count, shape = count + len(chunk), given.shape[1:]
+                for example in chunk:
+                    given = np.asarray(as_label(example["label"]), label_dtype)
+                    labels.write(given.tobytes())
+                    count, shape = count + 1, given.shape
         if sum(lengths) == len(lengths) - count:  # nothing, or nothing but separators
             raise UserError(f"{where} holds no text to learn from: {count} empty examples.")
         offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])

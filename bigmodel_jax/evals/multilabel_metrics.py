@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bigmodel_jax import blocks
 from bigmodel_jax.evals.classification_metrics import roc_auc
 
 
@@ -26,17 +27,24 @@ def compute(
         with every label right), map (mean average precision) and roc_auc, the latter two means over
         the classes for which they are defined, and left out where there is none.
     """
-    truth, predicted = labels.astype(bool), probabilities >= 0.5
-    hits = (truth & predicted).sum(0)
-    either = truth.sum(0) + predicted.sum(0)
+    hits, either = (np.zeros(len(names), np.int64) for _ in range(2))
+    right = 0
+    for scores, given in zip(blocks.rows(probabilities), blocks.rows(labels), strict=True):
+        truth, predicted = given > 0, scores >= 0.5
+        hits += (truth & predicted).sum(0)
+        either += truth.sum(0) + predicted.sum(0)
+        right += (truth == predicted).all(1).sum()
     f1 = 2 * hits / np.maximum(either, 1)
     metrics = {
         "f1_micro": 2 * hits.sum() / max(either.sum(), 1),
         "f1_macro": f1.mean(),
-        "subset_accuracy": (truth == predicted).all(1).mean(),
+        "subset_accuracy": right / len(labels),
     }
-    for name, function in (("map", average_precision), ("roc_auc", roc_auc)):
-        found = [function(p, t) for p, t in zip(probabilities.T, truth.T, strict=True)]
+    ranked: dict[str, list[float]] = {"map": [], "roc_auc": []}
+    for scores, given in zip(blocks.columns(probabilities), blocks.columns(labels), strict=True):
+        ranked["map"].append(average_precision(scores, given > 0))
+        ranked["roc_auc"].append(roc_auc(scores, given > 0))
+    for name, found in ranked.items():
         if not np.isnan(found).all():
             metrics[name] = np.nanmean(found)
     if len(names) <= 20:

@@ -77,6 +77,7 @@ class Runner(abc.ABC):
         [examples, ...] float32, "labels" [examples, ...] and "lengths" [examples] int32, the tokens
         that the model saw.
         """
+        self.details = {}  # of the evaluation before, whose outputs may be gigabytes
         outputs, loss = self._outputs(variables)
         labels = np.asarray(self.source.labels)
         numbers, details = self.measure(outputs, labels, self.source)

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from bigmodel_jax import blocks
+
 LETTERS = 1000  # of a text that is kept
 
 
@@ -54,7 +56,7 @@ def mistakes(arrays: Mapping[str, np.ndarray], names, count: int = 10) -> list[d
         ]
     scores = np.asarray(arrays["probabilities"])
     if labels.ndim == 2:
-        return _of_labels(scores, labels > 0.5, names, count)
+        return _of_labels(scores, labels, names, count)
     predicted = scores.argmax(-1)
     wrong = np.flatnonzero(predicted != labels)
     surest = wrong[np.argsort(-scores[wrong, predicted[wrong]], kind="stable")[:count]]
@@ -69,22 +71,26 @@ def mistakes(arrays: Mapping[str, np.ndarray], names, count: int = 10) -> list[d
     ]
 
 
-def _of_labels(scores, truth, names, count):
-    decided = scores >= 0.5
-    sure = np.where(decided, scores, 1 - scores) * (decided != truth)
-    worst = sure.argmax(-1)
-    rows = np.argsort(-sure.max(-1), kind="stable")[:count]
+def _of_labels(scores, labels, names, count):
+    surest, worst = [], []  # of each example's wrong decisions the probability, and the label
+    for block, given in zip(blocks.rows(scores), blocks.rows(labels), strict=True):
+        decided = block >= 0.5
+        sure = np.where(decided, block, 1 - block) * (decided != (given > 0.5))
+        surest.append(sure.max(-1))
+        worst.append(sure.argmax(-1))
+    surest, worst = np.concatenate(surest), np.concatenate(worst)
+    rows = np.argsort(-surest, kind="stable")[:count]
     found = []
-    for i in (i for i in rows if sure[i, worst[i]] > 0):
+    for i in (i for i in rows if surest[i] > 0):
         c = worst[i]
         name, no = names[c], f"not {names[c]}"
-        label, predicted = (name, no) if truth[i, c] else (no, name)
+        label, predicted = (name, no) if labels[i, c] > 0.5 else (no, name)
         found.append(
             {
                 "index": int(i),
                 "label": label,
                 "predicted": predicted,
-                "probability": float(sure[i, c]),
+                "probability": float(surest[i]),
             }
         )
     return found

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from bigmodel_jax import blocks
 from bigmodel_jax.data import encoding
 from bigmodel_jax.data.labels import check_labels
 from bigmodel_jax.errors import UserError
@@ -41,6 +42,14 @@ def test_one_label_a_text_makes_the_separator_suspicious():
 def test_equal_labels_are_refused(target, labels, said):
     with pytest.raises(UserError, match=said):
         check(labels, target)
+
+
+def test_labels_are_compared_in_blocks_of_rows(monkeypatch):
+    monkeypatch.setattr(blocks, "ELEMENTS", 4)
+    same = [[1, 0]] * 7
+    assert check([*same, [1, 1]], "labels", "ab") == []
+    with pytest.raises(UserError, match="same set of labels"):
+        check(same, "labels", "ab")
 
 
 @pytest.mark.parametrize("target", ["class", "labels", "number"])

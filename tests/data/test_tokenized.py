@@ -1,5 +1,7 @@
 """From texts to arrays: in chunks, cut early, the same as one by one."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -51,6 +53,25 @@ def test_the_second_of_a_pair_begins_with_the_separator(tokenizer, tmp_path):
     tokenizer.separator = None
     with pytest.raises(UserError, match="no separator"):
         stored(tmp_path / "b", ["one"], tokenizer, ["two"])
+
+
+def test_labels_of_many_classes_are_not_all_held_at_once(tokenizer, tmp_path):
+    classes, count = 100_000, 200
+
+    def zeros_and_ones(label):
+        return np.eye(1, classes, label, np.uint8)[0]
+
+    examples = [{"text": "one", "label": i} for i in range(count)]
+    tracemalloc.start()
+    try:
+        made = tokenized.write(
+            tmp_path / "a", examples, tokenizer, {}, "a test", np.uint8, zeros_and_ones
+        )
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert made.labels.shape == (count, classes) and peak < made.labels.nbytes / 10
+    np.testing.assert_array_equal(made.labels.argmax(1), np.arange(count))
 
 
 @pytest.mark.parametrize("keep", ["head", "tail", "both"])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from bigmodel_jax import blocks
 from bigmodel_jax.evals.multilabel_metrics import average_precision, compute
 
 
@@ -18,8 +19,10 @@ def scores(seed, examples=211, classes=6, ties=False):
     return (1 / (1 + np.exp(-logits))).astype(np.float32), labels
 
 
+@pytest.mark.parametrize("elements", [blocks.ELEMENTS, 100, 1])
 @pytest.mark.parametrize("ties", [False, True])
-def test_metrics_are_those_of_scikit_learn(ties):
+def test_metrics_are_those_of_scikit_learn_in_whatever_blocks(ties, elements, monkeypatch):
+    monkeypatch.setattr(blocks, "ELEMENTS", elements)
     probabilities, labels = scores(0, ties=ties)
     ours, predicted = compute(probabilities, labels, "abcdef"), probabilities >= 0.5
     expected = {
