@@ -1,25 +1,25 @@
 """Optimizers by name: which parameters each owns, and how it moves them.
 
-The direction comes from optax; the learning rate is applied here, so that its schedule, its scale
-(lowered on a plateau) and its per-parameter factors are in one place and can be logged.
+The direction comes from optax (directions.py); the learning rate is applied here, so that its
+schedule, its scale (lowered on a plateau) and its factors by parameter (rates.py) are in one place
+and can be logged.
 """
 
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from bigmodel_jax import schedules, trees
+from bigmodel_jax import directions, rates, schedules, trees
 from bigmodel_jax.durations import Clock
-from bigmodel_jax.errors import UserError, nearest
+from bigmodel_jax.errors import UserError
 from bigmodel_jax.metrics import Metrics, mean
 
 COMMON = (
-    "lr", "schedule", "weight_decay", "clip", "l1", "l2", "train", "freeze", "lr_scale", "decayed",
-    "accumulate",
+    "lr", "schedule", "weight_decay", "clip", "l1", "l2", "train", "freeze", "lr_scale",
+    "layer_decay", "unfreeze", "decayed", "accumulate",
 )  # fmt: skip
 DECAYED = (r"(.*/)?(kernel(_\d+)?|embedding|recurrent_kernel|input_kernel)",)
 
@@ -31,7 +31,8 @@ class Optimizer(NamedTuple):
         tx: gradients to the direction that, times the learning rate, is subtracted.
         schedule: the learning rate, a function of the run's step.
         owns: the paths it owns. Others get no gradient, no moments, no memory.
-        lr_scale: `path -> factor` of the learning rate.
+        rate: `(path, step) -> factor` of the learning rate, a number or an array that fits the
+            parameter.
         l1, l2: penalties added to the gradient (not to the reported loss) of decayed parameters.
         decayed: the paths that weight decay, L1 and L2 act on.
         accumulate: micro-batches a step; see steps.gradient.
@@ -40,7 +41,7 @@ class Optimizer(NamedTuple):
     tx: optax.GradientTransformation
     schedule: schedules.Schedule
     owns: trees.Matcher = lambda path: True
-    lr_scale: Callable[[str], float] = lambda path: 1.0
+    rate: rates.Rate = lambda path, step: 1.0
     l1: float = 0.0
     l2: float = 0.0
     decayed: trees.Matcher = trees.matcher(DECAYED)
@@ -60,7 +61,7 @@ class Optimizer(NamedTuple):
         moves = trees.flatten(direction)
 
         def move(path, param):
-            return param - (lr * self.lr_scale(path) * moves[path]).astype(param.dtype)
+            return param - (lr * self.rate(path, step) * moves[path]).astype(param.dtype)
 
         metrics = {"grad_norm": mean(jnp.sqrt(sum(squares))), "learning_rate": mean(lr)}
         return trees.map_paths(move, owned), {"scale": slot["scale"], "state": state}, metrics
@@ -79,8 +80,9 @@ def build(spec: Mapping, clock: Clock, params) -> Optimizer | dict[str, Optimize
     """The optimizer of a config, or a dict of them for a config that names several players.
 
     Args:
-        spec: dict(name, lr, schedule, weight_decay, clip, l1, l2, train, freeze, lr_scale, decayed,
-            accumulate, ...); what is left goes to the optimizer by its own names (b1, momentum, ...).
+        spec: dict(name, lr, schedule, weight_decay, clip, l1, l2, train, freeze, lr_scale,
+            layer_decay, unfreeze, decayed, accumulate, ...); what is left goes to the optimizer by
+            its own names (b1, momentum, ...).
         clock: for the schedule's durations.
         params: shapes of the parameters, to check the patterns against.
     """
@@ -95,15 +97,19 @@ def _build(spec: Mapping, clock: Clock, params) -> Optimizer:
     options = dict(spec)
     train, freeze = options.pop("train", (".*",)), options.pop("freeze", ())
     decayed = options.pop("decayed", DECAYED)
-    scales = tuple(options.pop("lr_scale", ()))
     own_decayed = () if decayed == DECAYED else decayed
     for key, patterns in [("train", train), ("freeze", freeze), ("decayed", own_decayed)]:
         trees.check_patterns(patterns, params, f"config.optimizer.{key}")
-    trees.check_patterns([pattern for pattern, _ in scales], params, "config.optimizer.lr_scale")
     owns = trees.matcher(train, freeze)
     if not any(map(owns, trees.flatten(params))):
         raise UserError("config.optimizer owns no parameter: freeze covers all that train names.")
-    rules = [(trees.matcher([pattern]), factor) for pattern, factor in scales]
+    rate = rates.build(
+        options.pop("lr_scale", ()),
+        options.pop("layer_decay", 1.0),
+        options.pop("unfreeze", ()),
+        clock,
+        params,
+    )
     if "lr" not in options:
         raise UserError("config.optimizer has no lr, the (peak) learning rate.")
     accumulate = options.pop("accumulate", 1)
@@ -114,13 +120,13 @@ def _build(spec: Mapping, clock: Clock, params) -> Optimizer:
     common: dict[str, Any] = dict(
         schedule=schedules.build(schedule, lr, clock),
         owns=owns,
-        lr_scale=lambda path: next((factor for match, factor in rules if match(path)), 1.0),
+        rate=rate,
         l1=options.pop("l1", 0.0),
         l2=options.pop("l2", 0.0),
         decayed=decay_match,
         accumulate=accumulate,
     )
-    return Optimizer(_transformation(options, decay_match), **common)
+    return Optimizer(directions.build(options, decay_match, COMMON), **common)
 
 
 def set_scale(slots: dict[str, Any], scale: float) -> dict[str, Any]:
@@ -132,81 +138,3 @@ def set_scale(slots: dict[str, Any], scale: float) -> dict[str, Any]:
         return slot
 
     return {name: rescaled(slot) for name, slot in slots.items()}
-
-
-def _transformation(options: dict, decayed: trees.Matcher) -> optax.GradientTransformation:
-    """Clipping, the named direction, decoupled weight decay; lamb's trust ratio comes last."""
-    name, clip = options.pop("name"), options.pop("clip", None)
-    weight_decay = options.pop("weight_decay", 0.01 if name == "adamw" else 0.0)
-    if name not in DIRECTIONS:
-        raise UserError(f"config.optimizer.name is {name!r}.{nearest(name, DIRECTIONS)}")
-    known = inspect.signature(DIRECTIONS[name]).parameters
-    for key in options:
-        if key not in known:
-            raise UserError(
-                f"config.optimizer ({name}) has no option {key!r}.{nearest(key, [*known, *COMMON])}"
-            )
-    direction = DIRECTIONS[name](**options)
-    parts = [optax.clip_by_global_norm(clip)] if clip else []
-    parts.append(direction)
-    if weight_decay:
-        mask = lambda params: trees.map_paths(lambda path, _: decayed(path), params)  # noqa: E731
-        parts.append(optax.add_decayed_weights(weight_decay, mask=mask))
-    if name == "lamb":
-        parts.append(optax.scale_by_trust_ratio())
-    return optax.chain(*parts)
-
-
-def sgd(momentum: float = 0.0, nesterov: bool = False):
-    """Stochastic gradient descent; Nesterov's form where asked for."""
-    return optax.trace(momentum, nesterov) if momentum else optax.identity()
-
-
-def rmsprop(decay: float = 0.9, eps: float = 1e-8, momentum: float = 0.0):
-    """RMSProp (Hinton 2012), with momentum on the scaled gradient."""
-    return optax.chain(optax.scale_by_rms(decay, eps), sgd(momentum))
-
-
-def adafactor(decay_rate: float = 0.8, min_dim_size_to_factor: int = 128):
-    """Adafactor (Shazeer and Stern 2018) with a given learning rate and update clipping."""
-    return optax.chain(
-        optax.scale_by_factored_rms(
-            decay_rate=decay_rate, min_dim_size_to_factor=min_dim_size_to_factor
-        ),
-        optax.clip_by_block_rms(1.0),
-        optax.scale_by_param_block_rms(),
-    )
-
-
-def muon(beta: float = 0.95, ns_steps: int = 5, b1: float = 0.9, b2: float = 0.999):
-    """Muon (Jordan et al. 2024) for matrices named `kernel`; Adam for all other parameters."""
-
-    def dimensions(params):
-        def of(keys, x):  # optax also asks about trees with masked leaves: keep the structure
-            matrix = x.ndim == 2 and str(keys[-1].key).endswith("kernel")
-            return optax.contrib.MuonDimensionNumbers() if matrix else None
-
-        return jax.tree_util.tree_map_with_path(of, params)
-
-    tx = optax.contrib.muon(
-        1.0,
-        beta=beta,
-        ns_steps=ns_steps,
-        adam_b1=b1,
-        adam_b2=b2,
-        muon_weight_dimension_numbers=dimensions,
-    )
-    return optax.chain(tx, optax.scale(-1.0))  # its sign and rate of 1 taken back
-
-
-DIRECTIONS: dict[str, Callable[..., optax.GradientTransformation]] = {
-    "sgd": sgd,
-    "adagrad": optax.scale_by_rss,
-    "rmsprop": rmsprop,
-    "adam": optax.scale_by_adam,
-    "adamw": optax.scale_by_adam,
-    "lion": optax.scale_by_lion,
-    "adafactor": adafactor,
-    "lamb": optax.scale_by_adam,
-    "muon": muon,
-}
