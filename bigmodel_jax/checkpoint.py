@@ -26,7 +26,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
-from bigmodel_jax import durations
+from bigmodel_jax import durations, trees
 from bigmodel_jax.durations import Clock
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.processes import on_first
@@ -232,6 +232,25 @@ def restore_variables(checkpoint: Path, abstract) -> Any:
         raise UserError(f"The checkpoint {checkpoint} is damaged: {damage}.")
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as orbax:
         return _restore(orbax, checkpoint.absolute(), {"variables": abstract})["variables"]
+
+
+def saved_variables(checkpoint: Path) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shape and dtype of each variable by path ("params/head/kernel"); no array is read."""
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+        found = reader.metadata(checkpoint.absolute() / "arrays" / "variables").item_metadata.tree
+    return {k: jax.ShapeDtypeStruct(x.shape, x.dtype) for k, x in trees.flatten(found).items()}
+
+
+def restore_part(
+    checkpoint: Path, part: Mapping[str, jax.ShapeDtypeStruct]
+) -> dict[str, jax.Array]:
+    """Some variables of a verified checkpoint by path, laid out and cast as `part` says."""
+    tree = trees.unflatten(dict(part))
+    options = ocp.checkpoint_utils.construct_restore_args(tree)
+    args = ocp.args.PyTreeRestore(item=tree, restore_args=options, partial_restore=True)  # pyright: ignore
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as orbax:
+        arrays = checkpoint.absolute() / "arrays" / "variables"
+        return trees.flatten(orbax.restore(arrays, args=args))
 
 
 def _restore(orbax, checkpoint, items: Mapping[str, Any]):

@@ -34,6 +34,7 @@ DEFAULTS: dict[str, Any] = {
     "data": {"name": "nothing"},
     "model": {},
     "task": {},
+    "init_from": {"path": "", "rename": (), "drop": (), "fresh": (), "resize": ()},  # graft.py
     "optimizer": {},
     "actor": {},
     "evals": {},
@@ -136,12 +137,11 @@ def complete(config: Mapping) -> dict:
     for key in ("model", "task", "optimizer"):
         if not whole[key]:
             raise UserError(f"The config needs config.{key}: dict(name=...).")
-    for key in whole["checkpoint"]:
-        if key not in DEFAULTS["checkpoint"]:
-            raise UserError(
-                f"config.checkpoint has no key {key!r}.{nearest(key, DEFAULTS['checkpoint'])}"
-            )
-    whole["checkpoint"] = {**DEFAULTS["checkpoint"], **whole["checkpoint"]}
+    for name in ("checkpoint", "init_from"):
+        for key in whole[name]:
+            if key not in DEFAULTS[name]:
+                raise UserError(f"config.{name} has no key {key!r}.{nearest(key, DEFAULTS[name])}")
+        whole[name] = {**DEFAULTS[name], **whole[name]}
     if not isinstance(whole["repeat"], int) or whole["repeat"] < 1:
         raise UserError(f"config.repeat is {whole['repeat']!r}, but it is a number of steps, 1 up.")
     return whole

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from bigmodel_jax import optim, sharding, steps
+from bigmodel_jax import graft, optim, sharding, steps
 from bigmodel_jax.config import build, fill
 from bigmodel_jax.durations import Clock
 from bigmodel_jax.errors import UserError
+from bigmodel_jax.graft import Graft
 from bigmodel_jax.steps import Step, TrainState
 
 
@@ -153,18 +154,29 @@ def make_init(
     return boxed
 
 
-def fresh_state(plan: Plan) -> TrainState:
+def find_graft(plan: Plan) -> Graft | None:
+    """What the run's parameters start from by config.init_from, if it says so; see graft.find."""
+    own = getattr(plan.task, "own", ())
+    return graft.find(plan.config["init_from"], plan.abstract.variables, plan.source, own)
+
+
+def fresh_state(plan: Plan, origin: Graft | None = None) -> TrainState:
     """The state of step 0, made where it lives.
 
     A source's `start_from` may replace parameters (word vectors); a task's `fit` may go through the
-    training part (naive Bayes).
+    training part (naive Bayes). What is taken from another run, `origin`, stays as it was there.
     """
     layout = jax.tree.map(lambda x: x.sharding, plan.abstract)
-    variables = jax.jit(plan.init, out_shardings=layout.variables)()
+    if origin is None:
+        variables = jax.jit(plan.init, out_shardings=layout.variables)()
+    else:
+        variables = graft.load(origin, plan.abstract.variables, plan.init)
     start = getattr(plan.source, "start_from", lambda v: v)
     fit = getattr(plan.task, "fit", lambda v, _: v)
     fitted = fit(start(variables), plan.epoch)
     if fitted is not variables:
+        if origin is not None:
+            fitted = graft.keep(origin, variables, fitted)
         if "ema" in fitted:
             fitted = {**fitted, "ema": fitted["params"]}
         variables = jax.tree.map(jax.device_put, fitted, layout.variables)

@@ -23,8 +23,8 @@ from bigmodel_jax.errors import UserError
 Rate = Callable[[str, jax.Array], Any]
 
 # Layers as models name them: block_0, block_1, ... of a stack, or scanned, all in one array.
-BLOCK = re.compile(r"((?:.*/)?)block_(\d+)/.*")
-SCANNED = re.compile(r"((?:.*/)?)blocks/.*")
+BLOCK = re.compile(r"((?:.*/)?)block_(\d+)/(.*)")
+SCANNED = re.compile(r"((?:.*/)?)blocks/(.*)")
 # What stands before the first layer.
 INPUTS = trees.matcher((r"(.*/)?(embed|embed_norm|positions|types)/.*", r"(.*/)?embedding(/.*)?"))
 
@@ -105,10 +105,9 @@ def by_layer(decay: float, params: Mapping) -> dict[str, Any]:
     return {path: factor(path, x) for path, x in shapes.items()}
 
 
-def _pairs(given, params, key, what):
+def _pairs(given, params, key, what) -> list[tuple[trees.Matcher, Any]]:
     """(matcher, value) pairs of a config's (pattern, value) pairs."""
-    pairs = [tuple(pair) if isinstance(pair, list | tuple) else (pair,) for pair in given]
-    if isinstance(given, str) or any(len(pair) != 2 for pair in pairs):
+    if isinstance(given, str) or any(isinstance(p, str) or len(p) != 2 for p in given):
         raise UserError(f"config.optimizer.{key} is {given!r}, but it is pairs (pattern, {what}).")
-    trees.check_patterns([pattern for pattern, _ in pairs], params, f"config.optimizer.{key}")
-    return [(trees.matcher([pattern]), value) for pattern, value in pairs]
+    trees.check_patterns([pattern for pattern, _ in given], params, f"config.optimizer.{key}")
+    return [(trees.matcher([pattern]), value) for pattern, value in given]

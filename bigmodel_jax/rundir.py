@@ -3,6 +3,7 @@
 config.json       the resolved config              metrics.jsonl  a row of numbers for each log
 environment.json  what it ran on                   checkpoints/   the newest, and the best
 about.json        data, sizes, when it began       assets/        tokenizer, label names
+init_from.json    what became of each array of another run, where this one started from it
 results/NAME.json metrics, the worst mistakes      tensorboard/   event files
 results/NAME.npz  probabilities, labels, lengths   plots/  report.md  report.html
 """
@@ -76,7 +77,8 @@ class RunDir:
     def _check(self, resolved, allow_changes):
         if not checkpoint.all_steps(self.path / "checkpoints"):
             return
-        old = {k: v for k, v in read_config(self.path).items() if k not in config.NEUTRAL}
+        known = {**config.DEFAULTS, **read_config(self.path)}  # of an older version, which had less
+        old = {k: v for k, v in config.plain(known).items() if k not in config.NEUTRAL}
         new = {k: v for k, v in config.plain(resolved).items() if k not in config.NEUTRAL}
         changes = config.differences(old, new)
         if changes and not allow_changes:

@@ -98,6 +98,12 @@ def unbox(variables) -> dict[str, Any]:
     return nn.unbox(variables)
 
 
+def axis_names(variables) -> dict[str, tuple[str | None, ...]]:
+    """The names of the axes of each array by path, None for those that have none."""
+    specs = nn.get_partition_spec(variables)
+    return {k: tuple(x) for k, x in trees.flatten(specs, lambda x: isinstance(x, P)).items()}
+
+
 def abstract(init, mesh: Mesh):
     """Shapes, dtypes and shardings of the variables `init()` would return, as plain dicts.
 
@@ -106,7 +112,7 @@ def abstract(init, mesh: Mesh):
             divide.
     """
     boxed = jax.eval_shape(init)
-    named = trees.flatten(nn.get_partition_spec(boxed), is_leaf=lambda x: isinstance(x, P))
+    named = axis_names(boxed)
     rules = dict(nn.get_logical_axis_rules())
 
     def place(path, x):

@@ -14,7 +14,10 @@ def describe(run, state, first: int, substitute: str | None) -> None:
     """One line of what will run, and about.json."""
     leaves, devices = jax.tree.leaves(state.params), jax.devices()
     count = sum(x.size for x in leaves)
-    begin = f"going on from step {first}" if first else "from scratch"
+    before = run.folder.read_about() if first else {}
+    origin = run.origin.origin if run.origin else before.get("init_from")
+    begin = f"from {origin}" if origin else "from scratch"
+    begin = f"going on from step {first}" if first else begin
     data = getattr(run.source, "reader_name", None)
     run.writer.say(
         f"{run.config['model']['name']}: {count:,} parameters in {len(leaves)} arrays; "
@@ -27,7 +30,8 @@ def describe(run, state, first: int, substitute: str | None) -> None:
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     run.folder.write_about(
         {
-            "began": run.folder.read_about().get("began", now) if first else now,
+            "began": before.get("began", now),
+            "init_from": origin,
             "data": data,
             "generated": bool(run.plan.prefix),
             "substitute": substitute,

@@ -1,7 +1,7 @@
 """The training loop: one for every task.
 
 config -> source, task, step           what to train (experiment.py)
-       -> state                        this run's checkpoint, else fresh
+       -> state                        this run's checkpoint, else init_from's, else fresh
        -> update, update, update, ...  each followed by log, evaluation, checkpoint when due
        -> the evaluations kept for the end, with the best parameters (summary.py)
 """
@@ -68,6 +68,8 @@ def train(
             run = Run(plan, folder, keeper, preemption, data_dir)
             state = run.start()
             folder.write(plan.config, plan.source)  # only now: a refused resume changes nothing
+            if run.origin is not None and jax.process_index() == 0:
+                run.origin.write(folder.path)
             first = int(state.step)
             writer = Writer(
                 folder.path, first, run.total, plan.prefix, quiet=jax.process_index() != 0
@@ -113,6 +115,7 @@ class Run:
             )
         self.stopping = self._monitor("early_stopping", Monitor)
         self.plateau = self._monitor("reduce_on_plateau", Plateau)
+        self.origin = None  # another run's parameters, from which a fresh one may start
         self.scale = 1.0  # of the learning rate, lowered on plateaus
         self.pending = Sums()  # metrics since the last log
         self.rows: list[Any] = []  # metrics still on the device, one a dispatch
@@ -123,10 +126,13 @@ class Run:
         return self.stopping is not None and self.stopping.exhausted
 
     def start(self) -> TrainState:
-        """This run's newest whole checkpoint, else a fresh state."""
+        """This run's newest whole checkpoint, else what config.init_from names, else fresh."""
         step = self.keeper.find()
         if step is None:
-            return experiment.fresh_state(self.plan)
+            self.origin = experiment.find_graft(self.plan)
+            if self.origin is not None and jax.process_index() == 0:
+                print(self.origin.describe(), flush=True)
+            return experiment.fresh_state(self.plan, self.origin)
         if step % self.k:
             raise UserError(
                 f"The newest checkpoint is of step {step}, which config.repeat={self.k} does not "

@@ -1,0 +1,256 @@
+"""Starting from another run: `config.init_from` makes a fresh run's parameters those of a source.
+
+    init_from=dict(
+        path="runs/imdb_mlm",                           a run, or one of its checkpoints
+        rename=((r"bert/(.*)", r"encoder/\\1"),),        source path -> this model's
+        drop=("mlm/.*",),                               of the source: not wanted
+        fresh=("classifier/.*",),                       of this model: initialised as ever
+        resize=("positions/embedding",),                may be longer or shorter
+    )
+
+Every array of both sides is accounted for before one is read (mapping.py): what is forgotten or
+misspelt stops the run. Of a source with an average of its parameters (config.ema) the average is
+taken. A run that has a checkpoint of its own goes on from that and looks at no source.
+"""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from bigmodel_jax import checkpoint, config, mapping, rundir, trees
+from bigmodel_jax.errors import UserError
+from bigmodel_jax.mapping import Move
+
+
+class Graft(NamedTuple):
+    """What a run starts from, before anything is read.
+
+    Attributes:
+        path: as the config has it.
+        checkpoint: of the source, verified.
+        averaged: whether its parameters are an average that it kept.
+        moves: what becomes of each array.
+        saved: (path in the checkpoint, shape and dtype) of the source's arrays, by their names in
+            config.init_from.
+    """
+
+    path: str
+    checkpoint: Path
+    averaged: bool
+    moves: list[Move]
+    saved: dict[str, tuple[str, jax.ShapeDtypeStruct]]
+
+    @property
+    def origin(self) -> str:
+        """In words: "runs/imdb_mlm, step 1200 (the average of its parameters)"."""
+        average = " (the average of its parameters)" if self.averaged else ""
+        return f"{self.path}, step {self.checkpoint.name}{average}"
+
+    def describe(self) -> str:
+        """The table in a few lines."""
+        taken = sum(m.how not in ("fresh", "drop") for m in self.moves)
+        whole = sum(m.target is not None for m in self.moves)
+        head = f"Starting from {self.origin}: {taken} of {whole} arrays are taken."
+        return "\n".join([head, *mapping.show(self.moves)])
+
+    def write(self, folder: Path) -> None:
+        """init_from.json: the whole table."""
+        content = {
+            "path": self.path,
+            "checkpoint": str(self.checkpoint),
+            "averaged": self.averaged,
+            "arrays": mapping.as_json(self.moves),
+        }
+        rundir.replace(folder / "init_from.json", json.dumps(content, indent=2) + "\n")
+
+
+def find(spec: Mapping, abstract: Mapping, source: Any, own: tuple[str, ...] = ()) -> Graft | None:
+    """What config.init_from asks for; None where it names no path. Reads shapes alone.
+
+    Args:
+        abstract: shapes of this run's variables.
+        source: of this run's data, whose tokenizer must be the one that the parameters know.
+        own: collections of this run's task that its model does not know.
+
+    Raises:
+        UserError: there is no such run, it is damaged, something is not accounted for, or the
+            tokenizer is another.
+    """
+    if not spec["path"]:
+        return None
+    found, run = _locate(spec["path"])
+    if damage := checkpoint.verify(found):
+        raise UserError(f"config.init_from.path: the checkpoint {found} is damaged: {damage}.")
+    arrays = checkpoint.saved_variables(found)
+    averaged = any(path.startswith("ema/") for path in arrays)
+    saved = _named(arrays, averaged)
+    wanted = {name: x for name, (_, x) in _named(trees.flatten(abstract)).items()}
+    moves = mapping.account({name: x for name, (_, x) in saved.items()}, wanted, spec, own)
+    if run is not None:
+        _check_tokenizer(run, source, moves)
+    return Graft(spec["path"], found, averaged, moves, saved)
+
+
+def load(graft: Graft, abstract: Mapping, init: Callable[[], Mapping]) -> dict[str, Any]:
+    """The variables of step 0, each made where it lives.
+
+    What has the source's shape is read straight into its place. Layers that are stacked or taken
+    apart, and tables that are resized, exist twice for a moment.
+
+    Args:
+        abstract: shapes, dtypes and shardings of the variables.
+        init: makes fresh ones, of which only those that are needed are computed.
+    """
+    wanted = _named(trees.flatten(abstract))
+    moves = {m.target: m for m in graft.moves if m.target is not None}
+    part = {}
+    for name, move in moves.items():
+        for source in move.sources:
+            path, x = graft.saved[source]
+            part[path] = _as_read(move, x, wanted[name][1])
+    read = checkpoint.restore_part(graft.checkpoint, part) if part else {}
+    new = {name: x for name, (_, x) in wanted.items() if moves[name].how in ("fresh", "grow")}
+
+    def initialised():
+        made = _named(trees.flatten(init()))
+        return {name: made[name][1] for name in new}
+
+    fresh = jax.jit(initialised, out_shardings={name: x.sharding for name, x in new.items()})()
+    variables = {}
+    for name, (path, x) in wanted.items():
+        sources = [read[graft.saved[source][0]] for source in moves[name].sources]
+        variables[path] = _made(moves[name], x, sources, fresh.get(name))
+    variables = trees.unflatten(variables)
+    if "ema" in abstract:  # in buffers of its own: a step gives those of its arguments away
+        variables["ema"] = jax.tree.map(jnp.copy, variables["params"])
+    return variables
+
+
+def keep(graft: Graft, variables: Mapping, changed: Mapping) -> dict[str, Any]:
+    """`changed`, but what was taken from the source is as in `variables`."""
+    paths = {name: path for name, (path, _) in _named(trees.flatten(variables)).items()}
+    taken = {paths[m.target] for m in graft.moves if m.target and m.how != "fresh"}
+    return trees.replace(changed, trees.select(variables, taken.__contains__))
+
+
+def _locate(given: str) -> tuple[Path, Path | None]:
+    """(the checkpoint, the run that it is of, where there is one)."""
+    path = Path(given).expanduser().absolute()
+    if (path / "arrays").is_dir():
+        run = path.parent.parent
+        return path, run if (run / "config.json").is_file() else None
+    if (path / "config.json").is_file():
+        return rundir.chosen_checkpoint(path), path
+    what = "holds neither config.json nor arrays/" if path.is_dir() else "is not there"
+    raise UserError(f"config.init_from.path names a run or a checkpoint, but {path} {what}.")
+
+
+def _named(arrays: Mapping[str, Any], averaged: bool = False) -> dict[str, tuple[str, Any]]:
+    """(path, array) by name: parameters without their collection, or their average as them."""
+    chosen, other = ("ema/", "params/") if averaged else ("params/", "ema/")
+    return {
+        path.removeprefix(chosen): (path, x)
+        for path, x in arrays.items()
+        if not path.startswith(other)
+    }
+
+
+def _as_read(move: Move, saved, x) -> jax.ShapeDtypeStruct:
+    """How a source is read, for a target `x`: in its place, or sharded as that is."""
+    mesh, spec = x.sharding.mesh, x.sharding.spec
+    if move.how in ("interpolate", "grow"):
+        spec = P()  # its length may not divide as the target's does
+    elif move.how == "stack":
+        spec = P(*spec[1:])
+    elif move.how == "unstack":
+        spec = P(None, *spec)
+    return jax.ShapeDtypeStruct(saved.shape, x.dtype, sharding=NamedSharding(mesh, spec))
+
+
+def _made(move: Move, x, sources, fresh):
+    """The target, of what was read and of a fresh array where one is needed."""
+    if move.how == "fresh":
+        return fresh
+    if move.how == "copy":
+        return sources[0]
+    fitted = jax.jit(_form(move), out_shardings=x.sharding)
+    return fitted(*sources) if fresh is None else fitted(*sources, fresh)
+
+
+def _form(move: Move) -> Callable:
+    """The function of a move that is no copy."""
+    if move.how == "stack":
+        return lambda *layers: jnp.stack(layers)
+    if move.how == "unstack":
+        return lambda stack: stack[move.layer]
+    if move.how == "interpolate":
+        return lambda table: interpolate(table, move.shape[0])
+    return lambda old, new: new.at[tuple(map(slice, old.shape))].set(old)
+
+
+def interpolate(table: jax.Array, length: int) -> jax.Array:
+    """`[positions, ...]` to `[length, ...]`, linearly; the first and the last row stay themselves.
+
+    As vision transformers do with other image sizes (Dosovitskiy et al. 2021, section 3.2).
+    """
+    places = jnp.linspace(0.0, table.shape[0] - 1.0, length)
+    low = jnp.floor(places).astype(jnp.int32)
+    high = jnp.minimum(low + 1, table.shape[0] - 1)
+    rows = table.astype(jnp.float32)
+    share = (places - low).reshape(-1, *[1] * (table.ndim - 1))
+    return (rows[low] * (1 - share) + rows[high] * share).astype(table.dtype)
+
+
+def _check_tokenizer(run: Path, source: Any, moves: list[Move]) -> None:
+    """Raises a UserError where ids mean something else than the source's parameters have learned."""
+    theirs, tables = run / "assets" / "tokenizer.json", {}
+    for move in moves:
+        if move.target is not None and f"/{move.target}".endswith("/embed/embedding"):
+            tables[move.target] = move.how
+    fresh = bool(tables) and set(tables.values()) == {"fresh"}
+    if fresh or not theirs.is_file() or not hasattr(source, "save_assets"):
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        source.save_assets(Path(folder))
+        ours = Path(folder) / "tokenizer.json"
+        if not ours.is_file() or _sha256(ours) == _sha256(theirs):
+            return
+    spec = rundir.read_config(run)["data"].get("tokenizer", {})
+    if "grow" in tables.values():
+        _check_grown(config.build("data.tokenizers", spec), theirs, source.tokenizer)
+        return
+    published = {"name": "published", "path": str(theirs)}
+    try:
+        config.build("data.tokenizers", published).train(())
+        way = f"set config.data.tokenizer = {published}"
+    except UserError:  # in a format of its own
+        way = f"take the tokenizer and the training part of config.data from {run / 'config.json'}"
+    raise UserError(
+        f"This run has a tokenizer that is not the model's in config.init_from.path, {run}: {way}, "
+        "or start the embeddings anew, config.init_from.fresh=('embed/.*',)."
+    )
+
+
+def _check_grown(old, file: Path, new) -> None:
+    """Raises a UserError where a larger vocabulary does not begin with the smaller one."""
+    old.load(file.parent)
+    count = min(old.vocabulary_size, new.vocabulary_size)
+    pairs = zip(old.tokens(range(count)), new.tokens(range(count)), strict=True)
+    for i, (was, now) in enumerate(pairs):
+        if was != now:
+            raise UserError(
+                f"config.init_from.resize: the vocabulary does not grow, it changes: id {i} is "
+                f"{was!r} for the source's tokenizer ({file}) and {now!r} for this run's."
+            )
+
+
+def _sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
