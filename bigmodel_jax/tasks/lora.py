@@ -59,7 +59,7 @@ class Task:
             raise UserError(f"config.task.rank is {rank!r}, but it is a whole number from 1 up.")
         if alpha <= 0:
             raise UserError(f"config.task.alpha is {alpha!r}; it must be more than 0.")
-        self.rank, self.scale, self.target = rank, alpha / rank, target
+        self._rank, self._scale, self._target = rank, alpha / rank, target
 
     def __getattr__(self, name: str) -> Any:
         """What only the inner task has; a function of variables gets the merged ones."""
@@ -83,8 +83,8 @@ class Task:
         params = variables["params"]
         named, shapes = sharding.axis_names(params), trees.flatten(sharding.unbox(params))
         kernels = {k: x for k, x in shapes.items() if "kernel" in k.rpartition("/")[2]}
-        trees.check_patterns(self.target, kernels, "config.task.target")
-        chosen = trees.select(kernels, trees.matcher(self.target))
+        trees.check_patterns(self._target, kernels, "config.task.target")
+        chosen = trees.select(kernels, trees.matcher(self._target))
         chosen = {k: kernels[k] for k in trees.flatten(chosen)}
         keys = jax.random.split(jax.random.fold_in(rng, 1), len(chosen))
         pairs = {
@@ -122,7 +122,7 @@ class Task:
 
         def changed(path, kernel):
             a, b = pairs[f"{path}/a"], pairs[f"{path}/b"]
-            change = jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST) * self.scale
+            change = jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST) * self._scale
             sums = kernel.astype(jnp.float32) + change.reshape(kernel.shape)
             return sums.astype(kernel.dtype)
 
@@ -144,8 +144,8 @@ class Task:
         first = sharding.axes(uniform, *lead_names, names[layers], None)
         second = sharding.axes(jax.nn.initializers.zeros, *lead_names, None, outputs)
         return {
-            "a": first(key, (*lead, size, self.rank), jnp.float32),
-            "b": second(key, (*lead, self.rank, rest), jnp.float32),
+            "a": first(key, (*lead, size, self._rank), jnp.float32),
+            "b": second(key, (*lead, self._rank, rest), jnp.float32),
         }
 
 
