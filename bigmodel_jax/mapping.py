@@ -67,7 +67,7 @@ def account(
     """
     _check(saved, wanted, rules)
     drop = trees.matcher(rules["drop"])
-    fresh = trees.matcher((*rules["fresh"], *(f"{name}/.*" for name in own)))
+    fresh = trees.matcher((*rules["fresh"], *(f"{name}(/.*)?" for name in own)))
     resize = trees.matcher(rules["resize"])
     moves, places = [], {}
     for path, x in saved.items():
