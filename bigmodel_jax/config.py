@@ -111,6 +111,8 @@ def fill(kind: str, given: Mapping, info: Mapping[str, Any]) -> dict:
     A field of a model that the config sets and the data contradicts is an error.
     """
     spec: dict = plain(given)
+    if isinstance(spec.get("task"), Mapping):  # a task around a task
+        spec["task"] = fill(kind, spec["task"], info)
     for key in fields(kind, spec["name"]):
         if key in info and spec.get(key) is None:
             spec[key] = info[key]

@@ -135,6 +135,8 @@ class Source:
         self.bytes_per_token = sum(x.bytes for x in spans) / self.tokens
         self.padding = 1 - self.tokens / (sum(rows) * length)
         self.info = {"vocabulary_size": self.tokenizer.vocabulary_size, "max_length": length}
+        special = [i for i in (self.tokenizer.separator, self.tokenizer.mask) if i is not None]
+        self.info |= {"mask_id": self.tokenizer.mask, "special_ids": tuple(special)}
         self._joins = Joins(self.tokenizer) if words else None
         self._epochs: dict[int, tuple[Plan, np.ndarray]] = {}
         if training and process[0] == 0:

@@ -15,8 +15,7 @@ class Evaluator:
     """The task's own loss and metrics over a whole split.
 
     "loss" is in nats a token, "perplexity" its exponential. "bits_per_byte" is of the UTF-8 text, so
-    that models with different tokenizers can be compared; of a source that knows the text's bytes,
-    and where every token counts.
+    that models with different tokenizers can be compared; where every token of the split counts.
 
     Args:
         split: a name from config.data.splits.
@@ -71,7 +70,6 @@ class Evaluator:
         counted = sums.sums["loss"][1]
         self.details = {"examples": source.examples, "tokens": int(counted)}
         numbers["perplexity"] = math.exp(min(numbers["loss"], 700.0))
-        size = getattr(source, "bytes_per_target", None)
-        if size and counted == source.targets:
-            numbers["bits_per_byte"] = numbers["loss"] / math.log(2) / size
+        if counted == source.tokens:
+            numbers["bits_per_byte"] = numbers["loss"] / math.log(2) / source.bytes_per_token
         return numbers

@@ -27,10 +27,9 @@ class Writer:
 
     def __init__(self, run: apply.Loaded, tokenizer, sampling: Sampling):
         self.tokenizer = tokenizer
-        end = getattr(tokenizer, "end", None)
-        self.decoder = Decoder(
-            run.task.model, run.variables, run.mesh, sampling, [] if end is None else [end]
-        )
+        # What ends a document stands before the first, too (data/token_files.py).
+        self._around = [] if tokenizer.separator is None else [tokenizer.separator]
+        self.decoder = Decoder(run.task.model, run.variables, run.mesh, sampling, self._around)
 
     def stream(self, prompt: str, max_tokens: int, stops: Sequence[str] = (), seed: int = 0):
         """Yields the text that follows a prompt, piece by piece; see `write`."""
@@ -55,7 +54,7 @@ class Writer:
         """What is new of each text. What may be the beginning of a stop waits until it is not."""
         if any(not stop for stop in stops):
             raise UserError("--stop is empty: it is a text before which to stop.")
-        ids = [[int(i) for i in self.tokenizer.encode(prompt)] for prompt in prompts]
+        ids = [[*self._around, *map(int, self.tokenizer.encode(text))] for text in prompts]
         texts = [Text(self.tokenizer, stops) for _ in prompts]
         for new in self.decoder.write(ids, max_tokens, seed):
             yield [text.add(row) for text, row in zip(texts, new, strict=True)]
@@ -77,8 +76,7 @@ class Text:
         """The characters that are certain now."""
         if self.stopped:
             return ""
-        end = getattr(self._tokenizer, "end", None)
-        self._ids += [i for i in ids if i != end]
+        self._ids += ids
         text = self._tokenizer.decode(self._ids)
         stop = min((i for i in map(text.find, self._stops) if i >= 0), default=-1)
         if stop >= 0:
