@@ -1,13 +1,13 @@
 """A character-level GPT on Shakespeare: nanoGPT's two recipes, and a better one of the same cost.
 
-    python -m bigmodel_jax.prepare tinyshakespeare --from=tinyshakespeare.txt
-    python -m bigmodel_jax.main --config=configs/gpt_shakespeare.py:cpu
-    python -m bigmodel_jax.generate --workdir=runs/gpt_shakespeare-cpu --prompt="ROMEO:" --max_tokens=200
+python -m bigmodel_jax.prepare tinyshakespeare --from=tinyshakespeare.txt
+python -m bigmodel_jax.main --config=configs/gpt_shakespeare.py:cpu
+python -m bigmodel_jax.generate --workdir=runs/gpt_shakespeare-cpu --prompt="ROMEO:" --max_tokens=200
 
-    cpu   4 layers of 4 heads, 128 wide, context 64, batch 12, 2,000 steps (nanoGPT prints 1.88)
-    best  as many parameters and tokens, another network and optimizer
-    gpu   6 layers of 6 heads, 384 wide, context 256, batch 64, 5,000 steps, dropout 0.2 (1.4697):
-          not yet run, for it needs a GPU
+cpu   4 layers of 4 heads, 128 wide, context 64, batch 12, 2,000 steps (nanoGPT prints 1.88)
+best  as many parameters and tokens, another network and optimizer
+gpu   6 layers of 6 heads, 384 wide, context 256, batch 64, 5,000 steps, dropout 0.2 (1.4697):
+      not yet run, for it needs a GPU
 """
 
 from ml_collections import ConfigDict

@@ -17,6 +17,7 @@ import numpy as np
 
 from bigmodel_jax import sharding
 from bigmodel_jax.errors import UserError
+from bigmodel_jax.generation import beam
 from bigmodel_jax.generation.sampling import Sampling, draw
 
 AT_ONCE = 16  # tokens a dispatch: the host looks at the text as often
@@ -113,6 +114,48 @@ class Decoder:
                 new.append(row)
             left -= count
             yield new
+
+    def search(
+        self,
+        prompts: Sequence[Sequence[int]],
+        max_tokens: int,
+        beams: int,
+        length_penalty: float = 1.0,
+    ) -> list[list[int]]:
+        """The likeliest new tokens of each prompt that a beam search finds (beam.py).
+
+        Raises:
+            UserError: as `write`; or a prompt and the new tokens are longer than the context.
+        """
+        self._check(prompts)
+        if (longest := max(map(len, prompts)) + max_tokens) > self.context:
+            raise UserError(
+                f"A prompt and {max_tokens} new tokens are {longest:,}, and the model's context is "
+                f"{self.context:,}: a search goes no further; ask for fewer."
+            )
+        keys = jax.random.split(jax.random.key(0), self._padded(len(prompts)))
+        state = self._start(prompts, keys, 0)
+
+        @jax.jit
+        def search(params, state: State):
+            def next_logits(ids, positions, cache):
+                return self._model.apply(params, ids, positions, cache, method="decode")
+
+            return beam.search(
+                next_logits,
+                state.logits,
+                state.count,
+                state.cache,
+                beams=beams,
+                max_tokens=max_tokens,
+                ends=self._ends,
+                length_penalty=length_penalty,
+                cache_axis=self._model.cache_axis,
+            )
+
+        found = jax.device_get(search(self._params, state))
+        pairs = zip(found.tokens[:, 0], found.lengths[:, 0], strict=True)
+        return [ids[:length].tolist() for ids, length in pairs][: len(prompts)]
 
     def _check(self, prompts):
         size = self._model.vocabulary_size

@@ -50,12 +50,21 @@ class Writer:
             texts = [text + piece for text, piece in zip(texts, pieces, strict=True)]
         return texts
 
+    def search(
+        self, prompts: Sequence[str], max_tokens: int, beams: int, length_penalty: float = 1.0
+    ) -> list[str]:
+        """The likeliest text that a beam search finds after each prompt."""
+        found = self.decoder.search(self._ids(prompts), max_tokens, beams, length_penalty)
+        return [self.tokenizer.decode(ids) for ids in found]
+
+    def _ids(self, prompts):
+        return [[*self._around, *map(int, self.tokenizer.encode(text))] for text in prompts]
+
     def _pieces(self, prompts, max_tokens, stops, seed) -> Iterator[list[str]]:
         """What is new of each text. What may be the beginning of a stop waits until it is not."""
         if any(not stop for stop in stops):
             raise UserError("--stop is empty: it is a text before which to stop.")
-        ids = [[*self._around, *map(int, self.tokenizer.encode(text))] for text in prompts]
-        texts = [Text(self.tokenizer, stops) for _ in prompts]
+        ids, texts = self._ids(prompts), [Text(self.tokenizer, stops) for _ in prompts]
         for new in self.decoder.write(ids, max_tokens, seed):
             yield [text.add(row) for text, row in zip(texts, new, strict=True)]
             if all(text.stopped for text in texts):

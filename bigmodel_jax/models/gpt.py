@@ -233,6 +233,11 @@ class Model(nn.Module):
             x = jnp.take_along_axis(x, last[:, None, None], 1)
         return self.logits(x), cache
 
+    @property
+    def cache_axis(self) -> int:
+        """The axis of the rows in the arrays of the cache."""
+        return 1 if self.scan else 0
+
     @nn.nowrap
     def init_cache(self, batch: int, length: int) -> dict[str, Any]:
         """An empty cache for `decode`: zeros, in `dtype`, for `length` positions of each row."""
