@@ -83,6 +83,12 @@ class RunDir:
         changes = config.differences(old, new)
         if changes and not allow_changes:
             data = [line for line in changes if line.startswith("data.fingerprint:")]
+            reader = [line for line in changes if line.startswith("data.reader.")]
+            if data and reader:
+                raise UserError(
+                    f"{self.path} holds a run on other data ({'; '.join(reader)}): choose another "
+                    "--workdir."
+                )
             hint = "\n(The data have changed since this run began.)" if data else ""
             raise UserError(
                 f"{self.path} belongs to another config:\n  " + "\n  ".join(changes) + hint + "\n"

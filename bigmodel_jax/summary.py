@@ -9,6 +9,8 @@ from bigmodel_jax import config, experiment, writers
 from bigmodel_jax.checkpoint import restore_variables
 from bigmodel_jax.reports import mistakes
 
+FEW = 30  # examples whose share of right answers has a 95% interval of 30 points or more
+
 
 def describe(run, state, first: int, substitute: str | None) -> None:
     """One line of what will run, and about.json."""
@@ -53,7 +55,7 @@ def finish(run, state, substitute: str | None) -> None:
         if run.stopping.best_step != done:
             best = run.keeper.folder / str(run.stopping.best_step)
             variables = restore_variables(best, run.plan.abstract.variables)
-    metrics = {}
+    metrics, few = {}, []
     for name in (n for n in run.evaluators if n not in run.intervals):
         results = run.folder.read_result(name)
         if results is None or (results["step"], results["chosen"]) != (done, chosen):
@@ -65,10 +67,14 @@ def finish(run, state, substitute: str | None) -> None:
                 run.writer.show(done, name, {**rest, **arrays})
             run.folder.write_result(name, results, arrays)
         metrics |= {f"{name}/{key}": value for key, value in results["metrics"].items()}
+        if 0 < (count := results.get("examples", 0)) < FEW:
+            few.append(f"{name} has only {count} example{'s' * (count > 1)}")
     if not metrics and run.stopping:  # nothing was kept for the end: what the choice was made by
         metrics = _measured(run, run.stopping.best_step)
     if metrics:
         run.writer.table(f"Results with the parameters of {chosen}:", metrics)
+    if few:
+        run.writer.say(f"NOTE: {', '.join(few)}: others might give quite different numbers.")
     _report(run)
     if substitute:
         run.writer.say(f"NOTE: {substitute}")

@@ -29,7 +29,8 @@ label only in test is refused, with the file and the line.
 
 Several go together: own_text.py:textcnn,tokenizer=bpe,fold=1/5. A tenth of train is held out to
 choose the epoch by, or DIR/val.* where there is one; data without a test split is cut 80/10/10.
-Training stops when the held-out loss has not fallen for three epochs. Another data set needs another
+Of texts longer than max_length words the last are read; --config.data.keep=head reads the first,
+=both some of each. Training stops when the held-out loss has not fallen for three epochs. Another data set needs another
 --workdir. Few examples of some classes: --config.data.balance=True draws each class equally often;
 --config.task.class_weights=balanced (of labels: pos_weight) lets them weigh the same instead.
 Words with vectors of your own (GloVe's or word2vec's text format):
@@ -76,6 +77,7 @@ def get_config(arg=None):
         reader=dict(name="files"),
         splits=dict(train="train[:90%]", val="train[90%:]", test="test"),
         balance=False,
+        keep="tail",
         word_vectors=config_dict.placeholder(str),
         transforms=(),
     )

@@ -357,7 +357,7 @@ def test_what_cannot_be_read_is_named_with_its_line(tmp_path):
         list(predict.read(tmp_path / "absent.txt"))
     with pytest.raises(UserError, match="line 1 has no column 'text'. There are: review, stars"):
         list(predict.read(write_csv(tmp_path / "a.csv", [("x", 1)])))
-    with pytest.raises(UserError, match="no column 'x'.* Name it with --pair_column."):
+    with pytest.raises(UserError, match="no column 'x'.* Name it with --pair_column=COLUMN."):
         list(predict.read(tmp_path / "a.csv", "review", "x"))
     (tmp_path / "b.txt").write_bytes(b"fine\n\xff\xfe\n")
     with pytest.raises(UserError, match="b.txt line 2 is not UTF-8"):

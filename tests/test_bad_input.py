@@ -282,3 +282,35 @@ def test_evaluating_without_the_data_says_what_is_missing(tmp_path, data_dir):
     (tmp_path / "own.txt").unlink()
     with pytest.raises(UserError, match="There is no file or folder .*own.txt"):
         evaluate(str(tmp_path / "run"), "test", data_dir)
+
+
+def test_a_run_on_other_data_is_left_alone_in_one_sentence(tmp_path, data_dir):
+    for name, rows in (("one.txt", "good\tfine\nbad\tpoor\n"), ("two.txt", "a\tx\nb\ty\nc\tz\n")):
+        (tmp_path / name).write_text(rows * 20)
+    config = own(tmp_path / "one.txt")
+    config.update(duration="1 steps", evals={}, early_stopping={})
+    train(config, str(tmp_path / "run"), data_dir=data_dir)
+    config["data"]["path"] = str(tmp_path / "two.txt")
+    with pytest.raises(UserError) as caught:
+        train(config, str(tmp_path / "run"), data_dir=data_dir)
+    one, two = (json.dumps(str(tmp_path / name)) for name in ("one.txt", "two.txt"))
+    assert str(caught.value) == (
+        f"{tmp_path / 'run'} holds a run on other data (data.reader.path: {one} -> {two}): choose "
+        "another --workdir."
+    )
+
+
+def test_more_classes_than_fit_into_scores_name_a_model_that_they_fit(tmp_path, data_dir):
+    rows = "".join(f"class {i % 200}\tword {i % 200}\n" for i in range(800))
+    (tmp_path / "many.txt").write_text(rows)
+    config = own(tmp_path / "many.txt")
+    config["model"]["buckets"] = 2**20
+    with pytest.raises(UserError, match="textcnn, or set --config.model.buckets=524288."):
+        train(config, str(tmp_path / "run"), data_dir=data_dir)
+
+
+def test_a_test_part_of_few_examples_is_no_proof(tmp_path, data_dir, capsys):
+    (tmp_path / "few.txt").write_text("good\tfine\nbad\tpoor\n" * 10)
+    train(own(tmp_path / "few.txt"), str(tmp_path / "run"), data_dir=data_dir)
+    said = capsys.readouterr().out
+    assert "NOTE: test has only 2 examples: others might give quite different numbers." in said

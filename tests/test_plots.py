@@ -83,6 +83,13 @@ def test_the_interval_of_a_rate_is_wilsons(errors, count):
     assert lengths.wilson(errors, count) == pytest.approx(tuple(expected), abs=1e-6)
 
 
+def test_the_interval_holds_the_rate_itself_whatever_is_rounded():
+    for count in range(1, 60):  # matplotlib refuses error bars of less than no length
+        for errors in (0, count):
+            low, high = lengths.wilson(errors, count)
+            assert low <= errors / count <= high
+
+
 def test_the_most_confused_pairs_are_the_largest_cells_off_the_diagonal():
     counts = np.array([[50, 0, 2], [7, 3, 0], [0, 1, 9]])
     assert confusion.most_confused(counts, 2) == [(1, 0, 7, 0.7), (0, 2, 2, pytest.approx(2 / 52))]

@@ -7,6 +7,8 @@ import numpy as np
 from bigmodel_jax import blocks
 from bigmodel_jax.errors import UserError
 
+FEW = 8  # examples that may well be of as many classes
+
 
 def check_labels(labels: np.ndarray, target: str, names: Sequence[str], part: str) -> list[str]:
     """What a user should know of these labels: a sentence each.
@@ -39,9 +41,24 @@ def check_labels(labels: np.ndarray, target: str, names: Sequence[str], part: st
             f"{part} has no example of {', '.join(missing[:3])}{more}: of {len(names):,} classes, "
             f"{len(missing):,} cannot be learnt."
         )
+    if target == "class" and len(labels) >= FEW and 2 * occur.sum() > len(labels):
+        advice = (
+            "To estimate numbers take configs/own_text.py:target=number."
+            if all(map(_is_number, names))
+            else "Is config.data.label_column another?"
+        )
+        notes.append(f"{part} has {occur.sum():,} classes among {len(labels):,} examples. {advice}")
     if target == "labels" and (labels.sum(1) == 1).all():
         notes.append(
             f"{part} has one label for every text, though its target is any number of them. Is "
             "config.data.label_separator another?"
         )
     return notes
+
+
+def _is_number(name: str) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True

@@ -62,6 +62,6 @@ def decode(raw: bytes, where: str, position: int = 0) -> str:
 def not_utf8(where: str, byte: int, position: int) -> UserError:
     """What to say of a byte that is not UTF-8."""
     return UserError(
-        f"{where} is not UTF-8: byte 0x{byte:02x} at byte {position} of the file. "
-        "Save the file as UTF-8."
+        f"{where} is not UTF-8: byte 0x{byte:02x} at byte {position} of the file. Save the file as "
+        "UTF-8, or convert it: iconv -f ENCODING -t UTF-8, with GBK, CP1252 or whatever it is."
     )

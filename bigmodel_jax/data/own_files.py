@@ -40,7 +40,8 @@ class TextFile:
     compressed (.gz, .zst). Or .parquet.
 
     Args:
-        columns: names by option: of the text, the label, and perhaps of a second text.
+        columns: names by the option that sets them, as it is typed: of the text, the label, and
+            perhaps of a second text.
         cache: where what is packed is unpacked.
     """
 

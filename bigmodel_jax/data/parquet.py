@@ -16,7 +16,7 @@ def rows(path: Path, columns: Mapping[str, str]) -> Iterator[list[Any]]:
     """Yields the values of some columns of each row, as Python has them.
 
     Args:
-        columns: names by the option that sets them, {"text_column": "text"}.
+        columns: names by the option that sets them, as it is typed: {"--text_column": "text"}.
 
     Raises:
         UserError: no Parquet file, a torn one, without such a column, or with a row without it.
@@ -33,7 +33,7 @@ def rows(path: Path, columns: Mapping[str, str]) -> Iterator[list[Any]]:
                 if name not in known:
                     raise UserError(
                         f"{path} has no column {name!r}. There are: {', '.join(known)}. "
-                        f"Name it with {option}."
+                        f"Name it with {option}=COLUMN."
                     )
             names, number = list(columns.values()), 0
             for batch in file.iter_batches(ROWS, columns=list(dict.fromkeys(names))):
@@ -63,7 +63,7 @@ def _value(value: Any, option: str, name: str, place: str) -> Any:
         value = _text(value)
     except UnicodeDecodeError as error:
         raise UserError(f"{place}: the bytes in column {name!r} are not UTF-8: {error}.") from error
-    if option != "label_column" and not isinstance(value, str):
+    if not option.endswith("label_column") and not isinstance(value, str):
         raise UserError(f"{place}: the text is a string, not {value!r:.40}.")
     return value
 

@@ -4,7 +4,7 @@
     for line, values in parse(lines):         # from any line on
         ...
 
-`columns` are names by the option that sets them, {"text_column": "text", "label_column": "label"};
+`columns` are names by the option that sets them, as it is typed: {"--text_column": "text"};
 `values` are in their order: strings, of JSONL whatever its values are.
 """
 
@@ -73,19 +73,23 @@ def _csv(lines: Lines, columns: Columns, **dialect) -> Parse:
         if column not in header:
             semicolons = ";" in header[0] and not dialect
             advice = (
-                "Its fields must be separated by commas" if semicolons else f"Name it with {option}"
+                "Its fields must be separated by commas."
+                if semicolons
+                else f"Name it with {option}=COLUMN."
             )
             raise UserError(
                 f"{lines.path} line 1 has no column {column!r}. There are: {', '.join(header)}."
-                f" {advice}."
+                f" {advice}"
             )
     fields = [header.index(column) for column in columns.values()]
+    advice = "" if dialect else " A text with commas or line ends in it must stand in quotes."
 
     def parse(lines: Lines) -> Iterator[tuple[int, list[str]]]:
         for line, row in rows(lines):
             if len(row) != len(header):
                 raise UserError(
-                    f"{lines.path} line {line} has {len(row)} fields; the header has {len(header)}."
+                    f"{lines.path} line {line} has {len(row)} field{'s' * (len(row) != 1)}; the "
+                    f"header has {len(header)}.{advice}"
                 )
             yield line, [row[field] for field in fields]
 
@@ -105,12 +109,18 @@ def _jsonl(_: Lines, columns: Columns) -> Parse:
             except (ValueError, RecursionError) as error:
                 raise UserError(f"{where} is not JSON: {error}.") from error
             if not isinstance(item, dict):
-                raise UserError(f"{where} is not a JSON object, {{...}}.")
+                raise UserError(
+                    f"{where} is not a JSON object, {{...}}: a .jsonl file has one a line."
+                )
             for option, column in columns.items():
-                if item.get(column) is None:
+                if column in item and item[column] is None:
+                    raise UserError(
+                        f"{where}: {column!r} is null. Fill it in, or leave the line out."
+                    )
+                if column not in item:
                     raise UserError(
                         f"{where} has no {column!r}. There are: {', '.join(sorted(item))}. "
-                        f"Name it with {option}."
+                        f"Name it with {option}=KEY."
                     )
             yield lines.line, [item[column] for column in columns.values()]
 

@@ -20,6 +20,8 @@ _SLICE = re.compile(r"\s*(?P<hash>hash\b)?(?P<start>[^:]*):(?P<stop>[^:]*)")
 _FOLD = re.compile(r"\s*(?P<others>not\s+)?fold\s+(?P<number>\d+)\s*/\s*(?P<count>\d+)\s*")
 _NUMBER = re.compile(r"(?P<sign>[+-]?)(?P<value>\d[\d_]*(?:\.\d+)?)(?P<percent>%?)")
 
+LEAST = 8  # examples of which every part of 80/10/10 has one
+
 
 def split_name(spec: str) -> str:
     """The data set's own split of which `spec` is a part."""
@@ -81,7 +83,7 @@ def complete(splits: Mapping[str, str], sizes: Mapping[str, int]) -> dict[str, s
         sizes: the data set's own splits.
 
     Raises:
-        UserError: folds or hashes, and no test split.
+        UserError: folds or hashes, and no test split; or too few examples to cut one.
     """
     splits = dict(splits)
     untested = splits.get("test") == "test" and "test" not in sizes
@@ -100,6 +102,11 @@ def complete(splits: Mapping[str, str], sizes: Mapping[str, int]) -> dict[str, s
         splits |= {"train": "train[:90%]" if own_validation else "train[:80%]"}
         splits |= {"test": "train[90%:]"}
         splits |= {} if own_validation else {"val": "train[80%:90%]"}
+        if sizes["train"] < LEAST and not own_validation:
+            raise UserError(
+                f"{sizes['train']} example{'s' * (sizes['train'] != 1)} are too few to be cut 80/10/10 "
+                f"into train, val and test: there must be at least {LEAST}."
+            )
     return splits
 
 

@@ -90,7 +90,10 @@ class Collector:
         if not self._ids:
             raise UserError(f"No example of {where} has a label.")
         if self._target == "class" and len(self._ids) < 2:
-            raise UserError(f"All examples of {where} have the label {[*self._ids][0]!r}.")
+            raise UserError(
+                f"All examples of {where} have the label {[*self._ids][0]!r}: there is nothing to "
+                "tell apart."
+            )
         names = tuple(sorted(self._ids, key=_order(self._ids)))
         place = {name: i for i, name in enumerate(names)}
         final = np.array([place[name] for name in self._ids], np.int32)
@@ -109,7 +112,7 @@ def _one(label: Any, place: str) -> str:
         )
     name = label if isinstance(label, str) else json.dumps(label)
     if not name.strip() or label is None or label != label:  # not a number: nothing
-        raise UserError(f"{place}: the label is empty.")
+        raise UserError(f"{place}: the label is empty. Fill it in, or leave the example out.")
     return name.strip()
 
 

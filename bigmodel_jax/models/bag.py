@@ -20,7 +20,8 @@ from bigmodel_jax.errors import UserError
 from bigmodel_jax.nn.linear import Dense, Embed
 from bigmodel_jax.nn.ngrams import distinct_ngrams
 
-LIMIT = 2**28  # scores: 5 GB with their gradient and Adam's moments
+LIMIT = 2**27  # scores
+BYTES = 50  # of memory a score takes at most while it is trained, as measured: of a CPU run
 
 
 class Model(nn.Module):
@@ -79,8 +80,8 @@ class Model(nn.Module):
             fitting = 1 << (LIMIT // self.num_classes).bit_length() - 1
             raise UserError(
                 f"config.model: scores of {self.buckets:,} buckets for {self.num_classes:,} classes "
-                f"take {self.buckets * self.num_classes * 20 / 1e9:.0f} GB to train. Set "
-                f"config.model.buckets={fitting}, or another model."
+                f"take up to {self.buckets * self.num_classes * BYTES / 1e9:.0f} GB to train. Take a "
+                f"model that embeds words, such as textcnn, or set --config.model.buckets={fitting}."
             )
         ids, counts, share = self.features(tokens, mask, presence)
         weights = counts.astype(jnp.float32) if share is None else jnp.where(counts, share, 0.0)

@@ -179,6 +179,7 @@ table { border-collapse: collapse; font-size: .9rem; margin: .4rem 0; }
 th, td { text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--line);
   vertical-align: top; }
 td { overflow-wrap: anywhere; }
+td:first-child { overflow-wrap: break-word; }
 .numbers :is(th, td):not(:first-child) { text-align: right; font-variant-numeric: tabular-nums;
   white-space: nowrap; }
 .figures { display: grid; gap: 1rem 2rem; align-items: start;

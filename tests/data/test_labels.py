@@ -31,6 +31,14 @@ def test_one_label_a_text_makes_the_separator_suspicious():
     assert "config.data.label_separator" in note
 
 
+def test_almost_as_many_classes_as_examples_are_suspicious():
+    (note,) = check(range(8), names="abcdefgh")
+    assert note.endswith("8 classes among 8 examples. Is config.data.label_column another?")
+    (note,) = check(range(8), names=[f"{i}.5" for i in range(8)])
+    assert note.endswith("To estimate numbers take configs/own_text.py:target=number.")
+    assert check([0, 1, 2, 3] * 2, names="abcd") == []
+
+
 @pytest.mark.parametrize(
     "target, labels, said",
     [

@@ -149,6 +149,15 @@ def test_a_data_sets_own_splits_and_the_configs_are_brought_together():
     assert complete(given, {"train": 10})["test"] == "train[90%:]"
 
 
+def test_too_few_examples_for_three_parts_are_refused():
+    given = dict(train="train[:90%]", val="train[90%:]", test="test")
+    for size in range(1, 8):
+        with pytest.raises(UserError, match=rf"^{size} examples? are too few to be cut 80/10/10"):
+            complete(given, {"train": size})
+    cut = complete(given, {"train": 8})
+    assert [len(parse(cut[name], {"train": 8})[1]) for name in cut] == [6, 1, 1]
+
+
 def test_folds_and_hashes_in_a_config_stay_as_they_are():
     folds = dict(train="train[not fold 2/5]", val="train[fold 2/5]", test="test")
     assert complete(folds, {"train": 10, "validation": 5, "test": 5}) == folds

@@ -93,7 +93,9 @@ def test_pairs(make):
         reader.label_names[e["label"]]: (e["text"], e["pair"]) for e in reader.examples("train")
     }
     assert found == {"yes": ("A man eats.", "Someone eats."), "no": ("A man eats.", "Nobody eats.")}
-    with pytest.raises(UserError, match="no column 'premise'.*Name it with pair_column"):
+    with pytest.raises(
+        UserError, match="no column 'premise'.*Name it with --config.data.pair_column=COLUMN"
+    ):
         make(content, pair_column="premise")
     with pytest.raises(UserError, match="the text is a string"):
         make('{"text": "a", "b": 3, "label": 1}', "a.jsonl", pair_column="b")

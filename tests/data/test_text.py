@@ -366,3 +366,10 @@ def test_an_error_while_reading_ahead_reaches_the_loop():
     with Prefetch(lambda step: step, lambda x: x, 0, 1000) as it:
         assert next(iter(it)) == 0  # left early: the thread ends with the block
     assert not it._thread.is_alive()
+
+
+def test_texts_without_words_are_counted_aloud(source, capsys):
+    source(rows=[*ROWS * 10, ("no", "")], splits=dict(train="train", val="train"))
+    assert "NOTE: 1 of the 41 texts of own train hold no word" in capsys.readouterr().out
+    source(rows=ROWS * 10, splits=dict(train="train", val="train"))
+    assert "NOTE" not in capsys.readouterr().out

@@ -80,7 +80,8 @@ class Reader:
         columns = {"text_column": text_column, "label_column": label_column}
         columns |= {"pair_column": pair_column} if pair_column else {}
         cache = tokenized.folder(data_dir or prepared.default_data_dir(), "files")
-        self.name, self._parts = layout(path, lambda file: TextFile(file, columns, cache))
+        typed = {f"--config.data.{option}": column for option, column in columns.items()}
+        self.name, self._parts = layout(path, lambda file: TextFile(file, typed, cache))
         self.target, self.pairs = target, pair_column is not None
         if any(isinstance(p, ClassFolder) for parts in self._parts.values() for p in parts) and (
             self.pairs or target != "class"

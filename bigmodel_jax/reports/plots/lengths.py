@@ -20,7 +20,8 @@ def wilson(errors: int, count: int) -> tuple[float, float]:
     rate, spread = errors / count, Z**2 / count
     middle = (rate + spread / 2) / (1 + spread)
     half = Z * np.sqrt(rate * (1 - rate) / count + spread / (4 * count)) / (1 + spread)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # At rates of 0 and 1 one end is the rate itself, but for rounding.
+    return max(0.0, min(rate, middle - half)), min(1.0, max(rate, middle + half))
 
 
 @style.drawn
