@@ -27,7 +27,8 @@ label only in test is refused, with the file and the line.
     own_text.py:fold=2/5          trains on four fifths of train, and only validates, on the second
                                   fifth (a little kindly: the epoch is chosen by it, too)
 
-Several go together: own_text.py:textcnn,tokenizer=bpe,fold=1/5. A tenth of train is held out to
+More than a hundred classes make the bag slow and large (48 bytes a class and bucket, of which there
+are --config.model.buckets=1048576): take textcnn. Several go together: own_text.py:textcnn,tokenizer=bpe,fold=1/5. A tenth of train is held out to
 choose the epoch by, or DIR/val.* where there is one; data without a test split is cut 80/10/10.
 Of texts longer than max_length words the last are read; --config.data.keep=head reads the first,
 =both some of each. Training stops when the held-out loss has not fallen for three epochs. Another data set needs another
@@ -36,8 +37,17 @@ Of texts longer than max_length words the last are read; --config.data.keep=head
 Words with vectors of your own (GloVe's or word2vec's text format):
 --config.data.word_vectors=glove.6B.100d.txt --config.model.width=100, with a model that embeds words.
 
-After a minute or two on two CPU cores that had other work, own_text.py labels right, of what it did not
-see: 79.6% of 1,066 sentences about films (rt-polarity, 8,530 to learn from).
+What it answers right, in %, of texts that it did not see, measured once each on 2026-11-27, seed 0:
+
+                                              learnt from  asked   bag  textcnn
+    rt-polarity, sentences on films, 2 kinds        8,530  1,066  80.7     74.2
+    TREC, questions of 6 kinds                      4,907    500  88.8     87.6
+    waimai_10k, Chinese on meals, 2 kinds           9,590  1,199  88.4     88.1
+
+by --config=configs/own_text.py (and :textcnn) --config.data.path=rt-polarity.txt, =trec (a folder of
+train.txt and test.txt), and =waimai_10k.csv --config.data.text_column=review. With tokenizer=unigram
+the Chinese fell to 87.2 and 85.7, with bpe to 86.7 (bag). On two CPU cores that had much other work
+the bag took 0.5 to 1.3 minutes, textcnn 1.6 to 7.2.
 """
 
 from ml_collections import ConfigDict, config_dict

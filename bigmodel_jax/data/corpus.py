@@ -60,14 +60,6 @@ def open_split(reader, splits, split, spec, data_dir, max_length, keep):
             label_dtype={"class": np.int32, "labels": np.uint8, "number": np.float32}[target],
             **({"as_label": several} if target == "labels" else {}),
         )
-        texts = np.diff(found.offsets) > 0
-        empty = int((~texts).sum())
-        if empty and not getattr(reader, "pairs", False):
-            print(
-                f"NOTE: {empty:,} of the {len(texts):,} texts of {reader.name} {expression} hold no "
-                "word: an answer to them can only be a guess.",
-                flush=True,
-            )
         if limit.cut:
             print(
                 f"NOTE: {limit.cut:,} texts of {reader.name} {expression} are so long that only "

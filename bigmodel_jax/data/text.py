@@ -134,6 +134,9 @@ class Source:
         if training:
             part = f"The training part {splits.get(split, split)!r} of {opened.name}"
             notes = check_labels(self.labels, self.target, self.label_names, part)
+            if empty := int((self.lengths == 0).sum()):
+                are = "text has" if empty == 1 else "texts have"
+                notes.append(f"{part}: {empty:,} {are} no words to learn from, only a label.")
             if process[0] == 0:
                 print("".join(f"NOTE: {note}\n" for note in notes), end="", flush=True)
         self._plans: dict[int, Plan] = {}

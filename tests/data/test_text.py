@@ -370,6 +370,6 @@ def test_an_error_while_reading_ahead_reaches_the_loop():
 
 def test_texts_without_words_are_counted_aloud(source, capsys):
     source(rows=[*ROWS * 10, ("no", "")], splits=dict(train="train", val="train"))
-    assert "NOTE: 1 of the 41 texts of own train hold no word" in capsys.readouterr().out
+    assert "own: 1 text has no words to learn from" in capsys.readouterr().out
     source(rows=ROWS * 10, splits=dict(train="train", val="train"))
     assert "NOTE" not in capsys.readouterr().out
