@@ -17,7 +17,7 @@ Columns of other names: --config.data.text_column=review --config.data.label_col
 text (entailment): --config.data.pair_column=hypothesis. What is not UTF-8, misses a column or has a
 label only in test is refused, with the file and the line.
 
-    own_text.py                   words and pairs of words: quick, good from some twenty texts on
+    own_text.py                   words and pairs of words: quick; runs on eight texts, wants hundreds
     own_text.py:textcnn           phrases; :lstm, :bilstm, :transformer read the words in order, and
                                   want thousands of texts
     own_text.py:target=labels     any number of labels a text, "red,round" in the label's column
@@ -27,13 +27,14 @@ label only in test is refused, with the file and the line.
     own_text.py:fold=2/5          trains on four fifths of train, and only validates, on the second
                                   fifth (a little kindly: the epoch is chosen by it, too)
 
-More than a hundred classes make the bag slow and large (48 bytes a class and bucket, of which there
-are --config.model.buckets=1048576): take textcnn. Several go together: own_text.py:textcnn,tokenizer=bpe,fold=1/5. A tenth of train is held out to
+Several go together: own_text.py:textcnn,tokenizer=bpe,fold=1/5. A tenth of train is held out to
 choose the epoch by, or DIR/val.* where there is one; data without a test split is cut 80/10/10.
-Of texts longer than max_length words the last are read; --config.data.keep=head reads the first,
-=both some of each. Training stops when the held-out loss has not fallen for three epochs. Another data set needs another
+Training stops when the held-out loss has not fallen for three epochs. Another data set needs another
 --workdir. Few examples of some classes: --config.data.balance=True draws each class equally often;
---config.task.class_weights=balanced (of labels: pos_weight) lets them weigh the same instead.
+--config.task.class_weights=balanced (of labels: pos_weight) lets them weigh the same instead. More
+than a hundred classes make the bag large and slow (up to 50 bytes for each class and each of the
+2^20 --config.model.buckets): take textcnn. Of texts longer than --config.data.max_length words the
+last are read; --config.data.keep=head reads the first, =both the ends.
 Words with vectors of your own (GloVe's or word2vec's text format):
 --config.data.word_vectors=glove.6B.100d.txt --config.model.width=100, with a model that embeds words.
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -57,6 +58,17 @@ def test_a_run_ends_with_its_report(trained):
     assert page.tags.count("svg") == len(list((trained / "plots").glob("*.png"))) >= 7
     assert len(result["mistakes"]) == 10 and page.tags.count("article") == 10
     assert result["mistakes"][0]["text"][:50] in page.text
+
+
+def test_a_run_too_short_for_a_logged_step_has_its_epochs(trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "short")
+    rows = (trained / "metrics.jsonl").read_text().splitlines()
+    evaluated = [row for row in rows if "train/epoch" not in row]
+    assert 0 < len(evaluated) < len(rows)
+    (tmp_path / "short" / "metrics.jsonl").write_text("\n".join(evaluated) + "\n")
+    about = json.loads((trained / "about.json").read_text())
+    epochs = f"of {about['batch_size']} ({20 / about['steps_per_epoch']:.4g} epochs)"
+    assert epochs in Page(reporting.make(tmp_path / "short").read_text()).text
 
 
 def test_the_arrays_of_an_evaluation_are_kept_and_give_its_numbers(trained):

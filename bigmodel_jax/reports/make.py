@@ -64,7 +64,7 @@ def _opening(run: Run) -> list[Part]:
     elif run.about.get("substitute"):
         parts.append(Note(f"NOTE: {run.about['substitute']}"))
     last = max((row["step"] for row in run.rows), default=0)
-    epoch = max((row.get("train/epoch") or 0.0 for row in run.rows), default=0.0)
+    per_epoch = run.about.get("steps_per_epoch")
     split = run.config["data"].get("splits", {}).get("train")
     examples = run.about.get("train_examples")
     of = [f"{examples:,} examples"] if examples else []
@@ -82,11 +82,8 @@ def _opening(run: Run) -> list[Part]:
         + f", trained on {run.data}"
         + (f" ({', '.join(of)})" if of else "")
         + f" for {last:,} steps"
-        + (
-            f" of {run.about['batch_size']} ({epoch:.4g} epochs)"
-            if "batch_size" in run.about
-            else ""
-        )
+        + (f" of {run.about['batch_size']}" if "batch_size" in run.about else "")
+        + (f" ({last / per_epoch:.4g} epochs)" if per_epoch else "")
         + (f", which took {writers.clock(_seconds(run))}" if _seconds(run) else "")
         + (f", on {on}{cores}" if on else "")
         + (f"; begun {began}" if began else "")
