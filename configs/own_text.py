@@ -48,7 +48,7 @@ What it answers right, in %, of texts that it did not see, measured once each on
 by --config=configs/own_text.py (and :textcnn) --config.data.path=rt-polarity.txt, =trec (a folder of
 train.txt and test.txt), and =waimai_10k.csv --config.data.text_column=review. With tokenizer=unigram
 the Chinese fell to 87.2 and 85.7, with bpe to 86.7 (bag). On two CPU cores that had much other work
-the bag took 0.5 to 1.3 minutes, textcnn 1.6 to 7.2.
+the bag took 0.5 to 1.3 minutes, textcnn 1.6 to 3.3, and 7.2 once, while memory had run out.
 """
 
 from ml_collections import ConfigDict, config_dict
