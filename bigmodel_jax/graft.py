@@ -25,9 +25,9 @@ import jax.numpy as jnp
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from bigmodel_jax import checkpoint, config, mapping, rundir, trees
+from bigmodel_jax import checkpoint, config, mapping, moves, rundir, trees
 from bigmodel_jax.errors import UserError
-from bigmodel_jax.mapping import Move
+from bigmodel_jax.moves import Move
 
 
 class Graft(NamedTuple):
@@ -59,7 +59,7 @@ class Graft(NamedTuple):
         taken = sum(m.how not in ("fresh", "drop") for m in self.moves)
         whole = sum(m.target is not None for m in self.moves)
         head = f"Starting from {self.origin}: {taken} of {whole} arrays are taken."
-        return "\n".join([head, *mapping.show(self.moves)])
+        return "\n".join([head, *moves.show(self.moves)])
 
     def write(self, folder: Path) -> None:
         """init_from.json: the whole table."""
@@ -67,7 +67,7 @@ class Graft(NamedTuple):
             "path": self.path,
             "checkpoint": str(self.checkpoint),
             "averaged": self.averaged,
-            "arrays": mapping.as_json(self.moves),
+            "arrays": moves.as_json(self.moves),
         }
         rundir.replace(folder / "init_from.json", json.dumps(content, indent=2) + "\n")
 
@@ -93,10 +93,11 @@ def find(spec: Mapping, abstract: Mapping, source: Any, own: tuple[str, ...] = (
     averaged = any(path.startswith("ema/") for path in arrays)
     saved = _named(arrays, averaged)
     wanted = {name: x for name, (_, x) in _named(trees.flatten(abstract)).items()}
-    moves = mapping.account({name: x for name, (_, x) in saved.items()}, wanted, spec, own)
-    if run is not None:
-        _check_tokenizer(run, source, moves)
-    return Graft(spec["path"], found, averaged, moves, saved)
+    shapes = {name: x for name, (_, x) in saved.items()}
+    mapping.check(shapes, wanted, spec)
+    if run is not None:  # first: another tokenizer is why a vocabulary has another size
+        _check_tokenizer(run, source, wanted, spec)
+    return Graft(spec["path"], found, averaged, mapping.account(shapes, wanted, spec, own), saved)
 
 
 def load(graft: Graft, abstract: Mapping, init: Callable[[], Mapping]) -> dict[str, Any]:
@@ -110,14 +111,14 @@ def load(graft: Graft, abstract: Mapping, init: Callable[[], Mapping]) -> dict[s
         init: makes fresh ones, of which only those that are needed are computed.
     """
     wanted = _named(trees.flatten(abstract))
-    moves = {m.target: m for m in graft.moves if m.target is not None}
+    targets = {m.target: m for m in graft.moves if m.target is not None}
     part = {}
-    for name, move in moves.items():
+    for name, move in targets.items():
         for source in move.sources:
             path, x = graft.saved[source]
             part[path] = _as_read(move, x, wanted[name][1])
     read = checkpoint.restore_part(graft.checkpoint, part) if part else {}
-    new = {name: x for name, (_, x) in wanted.items() if moves[name].how in ("fresh", "grow")}
+    new = {name: x for name, (_, x) in wanted.items() if targets[name].how in ("fresh", "grow")}
 
     def initialised():
         made = _named(trees.flatten(init()))
@@ -126,8 +127,8 @@ def load(graft: Graft, abstract: Mapping, init: Callable[[], Mapping]) -> dict[s
     fresh = jax.jit(initialised, out_shardings={name: x.sharding for name, x in new.items()})()
     variables = {}
     for name, (path, x) in wanted.items():
-        sources = [read[graft.saved[source][0]] for source in moves[name].sources]
-        variables[path] = _made(moves[name], x, sources, fresh.get(name))
+        sources = [read[graft.saved[source][0]] for source in targets[name].sources]
+        variables[path] = _made(targets[name], x, sources, fresh.get(name))
     variables = trees.unflatten(variables)
     if "ema" in abstract:  # in buffers of its own: a step gives those of its arguments away
         variables["ema"] = jax.tree.map(jnp.copy, variables["params"])
@@ -209,13 +210,11 @@ def interpolate(table: jax.Array, length: int) -> jax.Array:
     return (rows[low] * (1 - share) + rows[high] * share).astype(table.dtype)
 
 
-def _check_tokenizer(run: Path, source: Any, moves: list[Move]) -> None:
+def _check_tokenizer(run: Path, source: Any, wanted: Mapping, rules: Mapping) -> None:
     """Raises a UserError where ids mean something else than the source's parameters have learned."""
-    theirs, tables = run / "assets" / "tokenizer.json", {}
-    for move in moves:
-        if move.target is not None and f"/{move.target}".endswith("/embed/embedding"):
-            tables[move.target] = move.how
-    fresh = bool(tables) and set(tables.values()) == {"fresh"}
+    theirs = run / "assets" / "tokenizer.json"
+    tables = [path for path in wanted if f"/{path}".endswith("/embed/embedding")]
+    fresh = bool(tables) and all(map(trees.matcher(rules["fresh"]), tables))
     if fresh or not theirs.is_file() or not hasattr(source, "save_assets"):
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -224,7 +223,7 @@ def _check_tokenizer(run: Path, source: Any, moves: list[Move]) -> None:
         if not ours.is_file() or _sha256(ours) == _sha256(theirs):
             return
     spec = rundir.read_config(run)["data"].get("tokenizer", {})
-    if "grow" in tables.values():
+    if any(map(trees.matcher(rules["resize"]), tables)):
         _check_grown(config.build("data.tokenizers", spec), theirs, source.tokenizer)
         return
     published = {"name": "published", "path": str(theirs)}

@@ -1,6 +1,7 @@
 """A LoRA run is applied, and merged into plain parameters that answer the same."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,20 +32,18 @@ def runs(tmp_path_factory, data_dir):
     return source, lora, merged
 
 
+def arrays_of(workdir):
+    return arrays(Path(workdir), "params", max(all_steps(Path(workdir) / "checkpoints")))
+
+
 def test_only_what_is_low_rank_and_the_head_have_changed(runs):
     source, lora, _ = map(arrays_of, runs)
-    start = arrays(runs[0], "ema")
+    start = arrays(Path(runs[0]), "ema")
     for path, x in lora.items():
         if not path.startswith(("lora/", "head/")):
             np.testing.assert_array_equal(x, start[path], err_msg=path)
     assert np.any(lora["lora/encoder/block_1/attention/out/kernel/b"])
     assert (lora["head/kernel"] != source["head/kernel"]).any()
-
-
-def arrays_of(workdir):
-    from pathlib import Path
-
-    return arrays(Path(workdir), "params", max(all_steps(Path(workdir) / "checkpoints")))
 
 
 def test_merged_and_unmerged_answer_the_same(runs, data_dir):
@@ -56,7 +55,7 @@ def test_merged_and_unmerged_answer_the_same(runs, data_dir):
     np.testing.assert_allclose(answers[2], answers[1], atol=1e-6)
     np.testing.assert_allclose(explained[2], explained[1], atol=1e-4)
     assert np.abs(answers[1] - answers[0]).max() > 1e-3
-    recorded = json.loads(open(f"{runs[1]}/results/test.json").read())["metrics"]
+    recorded = json.loads((Path(runs[1]) / "results" / "test.json").read_text())["metrics"]
     assert evaluate(runs[1], "test", data_dir)["metrics"] == recorded
     found = evaluate(runs[2], "test", data_dir)["metrics"]
     assert found == pytest.approx(recorded, abs=1e-5)
