@@ -84,17 +84,22 @@ def complaint(
         missing: targets that have no source.
         saved, wanted: shapes of all sources and of all targets, by path.
     """
-    names = dict.fromkeys([*left, *left.values()])
     lines = ["config.init_from does not account for every array."]
     if left:
         lines.append(f"Of the source, with no place in this model ({len(left)}):")
-        lines += _listed({path: f"{list(saved[path].shape)}" for path in left}, missing)
+        described = {
+            path: (name, f"{list(saved[path].shape)}{_renamed(path, name)}")
+            for path, name in left.items()
+        }
+        lines += _listed(described, missing)
     if missing:
         lines.append(f"Of this model, with nothing in the source ({len(missing)}):")
-        lines += _listed({path: f"{list(wanted[path].shape)}" for path in missing}, names)
+        shapes = {path: (path, f"{list(wanted[path].shape)}") for path in missing}
+        lines += _listed(shapes, left.values())
     if misfits:
         lines.append(f"Of another shape or kind ({len(misfits)}):")
-        lines += _listed({m.target: f"is {m.ours}, of the source {m.theirs}" for m in misfits}, ())
+        ours = {m.target: f"is {m.ours}, of the source {m.theirs}" for m in misfits}
+        lines += _listed({path: (path, text) for path, text in ours.items()}, ())
     if any(path.startswith("lora/") for path in left):
         lines.append(
             "The source is a LoRA run: make plain parameters of it first, with python -m "
@@ -109,14 +114,21 @@ def complaint(
     return "\n".join([*lines, f"The ways out, in config.init_from: {', '.join(ways)}."])
 
 
+def _renamed(path, name):
+    return f", renamed {name}" if name != path else ""
+
+
 def _listed(described, others):
-    """A line a path with its description and the nearest of the others; layers are one line."""
+    """A line a path, of (its name, its description), with the nearest of the others by its name.
+
+    Layers that are alike are one line.
+    """
     groups: dict[tuple, list[str]] = {}
-    for path, text in described.items():
+    for path, (_, text) in described.items():
         groups.setdefault((_starred(path), text), []).append(path)
     lines = []
     for (_, text), paths in groups.items():
-        near = nearest(paths[0], others)
+        near = nearest(described[paths[0]][0], others)
         near = near if near.startswith(" Did you mean") else ""
         lines.append(f"  {_span(paths)} {text}{near}")
     return lines[:SHOWN] + ([f"  and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else [])

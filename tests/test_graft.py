@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bigmodel_jax import checkpoint, experiment, graft, sharding, trees
+from bigmodel_jax import checkpoint, experiment, graft, sharding, summary, trees
 from bigmodel_jax.checkpoint import Checkpointer
 from bigmodel_jax.config import complete
 from bigmodel_jax.data.resolve import resolve_data
 from bigmodel_jax.durations import Clock
 from bigmodel_jax.errors import UserError
+from bigmodel_jax.rundir import RunDir
 from bigmodel_jax.steps import TrainState
 from bigmodel_jax.train import train
 from tests.laws.harness import assert_same_bits, saved_arrays
@@ -33,9 +34,16 @@ def config(data=None, **changes):
         task=dict(name="classify"),
         optimizer=dict(name="adam", lr=0.01),
         mesh=dict(data=2, fsdp=2, tensor=2),
-        evals=dict(test=dict(name="classification", split="test", every="end")),
     )
     return {**base, **changes}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_reports():
+    """Pictures take longer than these runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(summary, "_report", lambda run: None)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -129,12 +137,8 @@ def test_nothing_is_read_or_made_before_the_mapping_is_right(
         raise AssertionError("memory is taken before the check")
 
     monkeypatch.setattr(checkpoint, "restore_part", never)
-    monkeypatch.setattr(checkpoint, "_restore", never)
-    monkeypatch.setattr(graft, "load", never)
-    monkeypatch.setattr(experiment.steps, "create_state", never, raising=True)
-    monkeypatch.setattr(jax, "device_put", never)
+    monkeypatch.setattr(experiment, "fresh_state", never)
     other = {**config(init_from=dict(path=str(plain))), "model": {**MODEL, "num_layers": 3}}
-    monkeypatch.setattr(experiment.steps, "create_state", lambda step, v: TrainState(0, v, {}))  # pyright: ignore
     before = {id(x) for x in jax.live_arrays()}
     with pytest.raises(UserError, match=r"nothing in the source \(16\):\n  encoder/block_2/"):
         train(other, str(tmp_path / "run"), data_dir=data_dir)
@@ -161,6 +165,17 @@ def test_a_resumed_run_needs_no_source(plain, tmp_path, data_dir, monkeypatch):
         train(config(), str(tmp_path / "stopped"), data_dir=data_dir)
     with pytest.raises(UserError, match=f"{copy} is not there"):
         train(started, str(tmp_path / "another"), data_dir=data_dir)
+
+
+def test_a_run_of_a_version_without_init_from_goes_on(tmp_path):
+    old = complete(config())
+    del old["init_from"]
+    (tmp_path / "checkpoints" / "1").mkdir(parents=True)
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    run = RunDir(tmp_path)
+    run.check(complete(config()), allow_changes=False)
+    with pytest.raises(UserError, match='init_from.path: "" -> "elsewhere"'):
+        run.check(complete(config(init_from=dict(path="elsewhere"))), allow_changes=False)
 
 
 def test_a_damaged_source_is_refused(plain, tmp_path, data_dir):

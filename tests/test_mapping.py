@@ -68,6 +68,14 @@ def test_a_renamed_copy_fails_with_both_lists_and_the_nearest_names_and_passes_w
     )
 
 
+def test_a_wrong_rename_is_shown_with_what_it_made():
+    with pytest.raises(UserError) as error:
+        account(MODEL, MODEL, rename=((r"head/(.*)", r"heads/\1"),))
+    text = str(error.value)
+    assert "  head/bias [2], renamed heads/bias Did you mean 'head/bias'?" in text
+    assert "  head/kernel [4, 2] Did you mean 'heads/kernel'?" in text
+
+
 def test_drop_and_fresh_account_for_a_new_head():
     wanted = {k: x for k, x in MODEL.items() if not k.startswith("head")}
     wanted |= shapes(classifier__kernel=(4, 5))

@@ -12,11 +12,12 @@ from bigmodel_jax.errors import UserError
 from bigmodel_jax.evaluate import evaluate
 from bigmodel_jax.merge import merge
 from bigmodel_jax.train import train
-from tests.test_graft import TRAINS_LORA, arrays, config
+from tests.test_graft import TRAINS_LORA, arrays, config, no_reports  # noqa: F401 - a fixture
 
 TEXTS = ["ash birch cedar", "", "elm fir ash ash", "dogwood fir fir elm cedar birch"]
 LORA = dict(name="lora", task=dict(name="classify"), rank=2, target=(r".*/attention/.*/kernel",))
-ONE = dict(mesh=dict(data=-1), ema=0.9)
+TEST = dict(test=dict(name="classification", split="test", every="end"))
+ONE = dict(mesh=dict(data=-1), ema=0.9, evals=TEST)
 
 
 @pytest.fixture(scope="module")

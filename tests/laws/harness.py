@@ -10,7 +10,7 @@ from bigmodel_jax import experiment, sharding, steps, trees
 from bigmodel_jax.config import complete
 from bigmodel_jax.data.resolve import resolve_data
 from bigmodel_jax.train import train
-from tests.strains import batch_norm, gan, policy
+from tests.strains import batch_norm, gan, lora, policy
 
 
 def shipped(name, arg):
@@ -27,6 +27,7 @@ def shipped(name, arg):
 STRAINS = {
     "gan": gan.config,
     "batch_norm": batch_norm.config,
+    "lora": lora.config,
     "rollout": lambda: policy.config(rollout=True),
     "actor": lambda: policy.config(rollout=False),
 }

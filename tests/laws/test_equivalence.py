@@ -32,7 +32,8 @@ def test_a_mesh_agrees_with_one_device(name, mesh, data_dir):
     # Plain descent: Adam divides by gradients near 0, which would blow rounding up.
     config = ALL[name]()
     if "name" in config["optimizer"]:
-        config["optimizer"] = dict(name="sgd", lr=1.0)
+        train = config["optimizer"].get("train", (".*",))
+        config["optimizer"] = dict(name="sgd", lr=1.0, train=train)
     else:
         players = config["optimizer"].items()
         plain = {k: dict(name="sgd", lr=1.0, train=player["train"]) for k, player in players}
