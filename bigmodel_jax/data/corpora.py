@@ -90,8 +90,8 @@ class Files:
         """What decides the documents, as JSON has it."""
         return {"columns": self._columns, "files": {s: self.sources(s) for s in self.splits}}
 
-    def shards(self, split: str) -> list[list[Part]]:
-        """Parts of about SHARD bytes: many small files, one file, or some of a large one."""
+    def shards(self, split: str) -> Sequence[Any]:
+        """Lists of parts, of about SHARD bytes: many small files, one file, or some of a large one."""
         shards: list[list[Part]] = []
         room = 0
         for file in self._files[split]:
@@ -103,7 +103,7 @@ class Files:
                 room -= stop - start
         return shards
 
-    def read(self, split: str, shard: Sequence[Part]) -> Iterator[Piece]:
+    def read(self, split: str, shard: Any) -> Iterator[Piece]:
         """The documents of a shard, of long ones pieces."""
         for part in shard:
             path = Path(part.path)
@@ -147,12 +147,12 @@ class Readings:
         """What decides the documents, as JSON has it."""
         return {"reader": self._reader.fingerprint()}
 
-    def shards(self, split: str) -> list[range]:
-        """Positions in the split."""
+    def shards(self, split: str) -> Sequence[Any]:
+        """Ranges of positions in the split."""
         count = self.sizes[split]
         return [range(i, min(i + EXAMPLES, count)) for i in range(0, count, EXAMPLES)]
 
-    def read(self, split: str, shard: range) -> Iterator[Piece]:
+    def read(self, split: str, shard: Any) -> Iterator[Piece]:
         """The texts at some positions."""
         for position, example in zip(shard, self._reader.examples(split, shard), strict=True):
             yield Piece("\n".join(texts_of(example)), f"{self.name} {split} example {position}")
@@ -160,8 +160,9 @@ class Readings:
     def positions(self, expression: str) -> np.ndarray:
         """Where the examples of a slice are, as data/splits.py has it."""
         name = splitting.split_name(expression)
-        read = lambda: map(texts_of, self._reader.examples(name))
-        return splitting.parse(expression, self.sizes, read)[1]
+        return splitting.parse(
+            expression, self.sizes, lambda: map(texts_of, self._reader.examples(name))
+        )[1]
 
     def texts(self, expression: str) -> Iterator[str]:
         """The texts of a slice."""

@@ -128,8 +128,8 @@ def write(folder: Path, parts: Iterable[Encoded], tokenizer, sources: list[dict]
             "dtype": dtype.name,
             "sources": sources,
             "tokens_sha256": digest.hexdigest(),
-            "index_sha256": _sha256(part / "documents.npy", part / "bytes.npy"),
-            "tokenizer_sha256": _sha256(part / TOKENIZER),
+            "index_sha256": _index_sha256(part),
+            "tokenizer_sha256": file_sha256(part / TOKENIZER),
         }
         (part / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
         part.rename(folder)
@@ -145,7 +145,7 @@ def open_file(folder: Path) -> TokenFile:
     again = "make it again with python -m bigmodel_jax.tokenize"
     meta = _meta(folder, again)
     tokenizer = load_tokenizer(folder / TOKENIZER)
-    if _sha256(folder / TOKENIZER) != meta["tokenizer_sha256"]:
+    if file_sha256(folder / TOKENIZER) != meta["tokenizer_sha256"]:
         raise UserError(
             f"{folder / TOKENIZER} is not the tokenizer that its token file was made with: {again}."
         )
@@ -158,7 +158,7 @@ def open_file(folder: Path) -> TokenFile:
         )
     try:
         documents, sizes = np.load(folder / "documents.npy"), np.load(folder / "bytes.npy")
-        fits = _sha256(folder / "documents.npy", folder / "bytes.npy") == meta["index_sha256"]
+        fits = _index_sha256(folder) == meta["index_sha256"]
         fits = fits and documents[-1] == meta["tokens"] and len(documents) == meta["documents"] + 1
     except (OSError, ValueError, EOFError, IndexError):
         fits = False
@@ -203,7 +203,7 @@ def fingerprint(meta: Mapping) -> str:
 
 def check_range(ids: np.ndarray, vocabulary_size: int, where: str) -> None:
     """Raises a UserError for ids that are not in [0, vocabulary_size)."""
-    if len(ids) and not (0 <= ids.min() and ids.max() < vocabulary_size):
+    if len(ids) and not (ids.min() >= 0 and ids.max() < vocabulary_size):
         bad = ids[(ids < 0) | (ids >= vocabulary_size)][0]
         raise UserError(
             f"{where}: the token id {bad} is outside the vocabulary of {vocabulary_size:,}; the "
@@ -230,7 +230,7 @@ def _meta(folder, again):
 def _check_ids(path, tokens, meta, again):
     """All of a small file by its hash; of a large one blocks by their ids."""
     if tokens.nbytes <= HASHED:
-        if _sha256(path) != meta["tokens_sha256"]:
+        if file_sha256(path) != meta["tokens_sha256"]:
             raise UserError(f"{path} was changed since it was written: copy it, or {again}.")
         starts: Iterable[int] = range(0, len(tokens), BLOCK)
     else:
@@ -249,7 +249,7 @@ def _check_sources(folder, sources, again):
             continue  # the corpus is elsewhere, or gone
         if stat is None or (stat.st_size, stat.st_mtime_ns) == (source["size"], source["mtime_ns"]):
             continue
-        if stat.st_size == source["size"] and _sha256(path) == source["sha256"]:
+        if stat.st_size == source["size"] and file_sha256(path) == source["sha256"]:
             continue  # a copy of it
         raise UserError(
             f"{path} has changed since it was tokenised into {folder}: remove that folder and {again},"
@@ -261,12 +261,10 @@ def _names(sources):
     return ", ".join(str(source.get("path", source.get("reader"))) for source in sources[:3])
 
 
-def _sha256(*paths: Path) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest() if len(paths) > 1 else file_sha256(paths[0])
+def _index_sha256(folder: Path) -> str:
+    """One hash of the two arrays of the index."""
+    hashes = [file_sha256(folder / name) for name in ("documents.npy", "bytes.npy")]
+    return hashlib.sha256(" ".join(hashes).encode()).hexdigest()
 
 
 def file_sha256(path: Path) -> str:

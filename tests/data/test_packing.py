@@ -63,7 +63,8 @@ def test_best_fit_fills_rows_as_a_loop_over_all_rows_does(seed):
 
 def test_best_fit_never_cuts_what_fits_and_cuts_the_rest_at_whole_rows():
     index = make_index("best_fit", FIRST, COUNTS, 8)
-    runs = {(int(f), int(c)) for r in range(len(index.lengths)) for f, c in zip(*index.runs(r, 0))}
+    rows = [np.stack(index.runs(row, 0), 1).tolist() for row in range(len(index.lengths))]
+    runs = {(first, count) for row in rows for first, count in row}
     whole = {(int(f), int(c)) for f, c in zip(FIRST, COUNTS, strict=True) if c <= 8}
     assert whole <= runs
     first, count = in_pieces(FIRST[2:3], COUNTS[2:3], 8)

@@ -20,7 +20,7 @@ import tensorflow_datasets as tfds
 
 from bigmodel_jax.data import prepared
 from bigmodel_jax.data.array_record import _sorted
-from bigmodel_jax.data.builders import imdb_reviews
+from bigmodel_jax.data.builders import imdb_reviews, tinyshakespeare
 from bigmodel_jax.data.download import download, probe
 from bigmodel_jax.data.prepared import find, prepare
 from bigmodel_jax.data.readers import Unavailable
@@ -307,3 +307,29 @@ def test_the_real_archive(tmp_path):
     builder: Any = tfds.builder_from_directory(tmp_path / "imdb_reviews" / "1.0.0")
     for split in ("train", "test"):
         assert sum(e["label"] for e in builder.as_data_source(split)) == 12_500
+
+
+def test_tinyshakespeare_is_cut_at_nine_tenths_of_its_characters(tmp_path):
+    text = "To be, or not to be: that is the quéstion.\n" * 10
+    source = tmp_path / "tinyshakespeare.txt"
+    source.write_bytes(text.encode())
+    with pytest.raises(UserError, match="1,115,394 bytes. Nothing was prepared; text of your own"):
+        prepare("tinyshakespeare", tmp_path / "data", source)
+    prepare("tinyshakespeare", tmp_path / "data", source, size=len(text.encode()))
+    reader = Reader("tinyshakespeare", label_key=None, data_dir=str(tmp_path / "data"))
+    texts = [[x["text"] for x in reader.examples(split)] for split in ("train", "validation")]
+    assert texts == [[text[: len(text) * 9 // 10]], [text[len(text) * 9 // 10 :]]]
+    with pytest.raises(UserError, match="no feature 'label'"):
+        Reader("tinyshakespeare", data_dir=str(tmp_path / "data"))
+
+
+def test_what_is_published_of_shakespeare_is_prepared_and_has_65_characters(tmp_path):
+    folder = os.environ.get("BIGMODEL_TEST_DATA")
+    source = Path(folder or "", "tinyshakespeare.txt")
+    if not folder or not source.is_file():
+        pytest.skip("BIGMODEL_TEST_DATA holds no tinyshakespeare.txt")
+    assert hashlib.sha256(source.read_bytes()).hexdigest() == tinyshakespeare.Builder.SHA256
+    prepare("tinyshakespeare", tmp_path, source)
+    reader = Reader("tinyshakespeare", label_key=None, data_dir=str(tmp_path))
+    texts = ["".join(x["text"] for x in reader.examples(s)) for s in ("train", "validation")]
+    assert [len(t) for t in texts] == [1_003_854, 111_540] and len(set("".join(texts))) == 65

@@ -61,7 +61,7 @@ def test_documents_of_all_kinds_of_files_come_back_as_they_are(tmp_path, tokeniz
         tokenizer,
         a__txt="  Plain\r\n\ttext \n\n",
         b__jsonl=jsonl(["one", "two\n"]),
-        c__txt__gz=gzip.compress("packed".encode()),
+        c__txt__gz=gzip.compress(b"packed"),
     )
     expected = ["  Plain\r\n\ttext \n\n", "one", "two\n", "packed", "Z\n", "from Parquet", "é 我"]
     assert [text_of(found, i) for i in range(len(found.documents) - 1)] == expected

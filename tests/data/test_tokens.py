@@ -10,7 +10,23 @@ import pytest
 from bigmodel_jax.data.tokens import Source
 from bigmodel_jax.errors import UserError
 
-WORDS = "the cat sat on a mat and saw Two dogs run off to sea again".split()
+WORDS = [
+    "the",
+    "cat",
+    "sat",
+    "on",
+    "a",
+    "mat",
+    "and",
+    "saw",
+    "Two",
+    "dogs",
+    "run",
+    "off",
+    "to",
+    "sea",
+    "again",
+]
 BPE = dict(name="raw", kind="bpe", vocabulary_size=300)
 CHARACTERS = dict(name="characters")
 

@@ -7,6 +7,7 @@ Byte-level BPE gives back the text exactly: decode(encode(text)) == text, with e
 end. WordPiece (BERT's) and Unigram (T5's) read any white space as one space.
 """
 
+import functools
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,7 +22,6 @@ from bigmodel_jax.data.tokenizers import SPECIAL
 from bigmodel_jax.data.tokenizers.published import MASKS, SEPARATORS
 from bigmodel_jax.data.tokenizers.subword import check_size
 from bigmodel_jax.data.wordwise import Wordwise
-from bigmodel_jax.errors import UserError
 
 
 class Tokenizer:
@@ -108,7 +108,7 @@ class Tokenizer:
     def _use(self, tokenizer: Package) -> None:
         self._tokenizer = tokenizer
         cut = pretokens.cut_of(tokenizer)
-        encode = lambda words: published.encode_clean(tokenizer, words)
+        encode = functools.partial(published.encode_clean, tokenizer)
         self._wordwise = Wordwise(encode, cut) if cut else None
         ids = tokenizer.get_vocab(with_added_tokens=True)
         self.vocabulary_size = max(ids.values()) + 1
