@@ -57,21 +57,7 @@ class Files:
     def __init__(self, paths: Sequence[str], text_column: str = "text"):
         self._columns = {"text_column": text_column}
         self.name = " ".join(map(str, paths))
-        found = [file for path in paths for file in _files(str(path))]
-        files = list(dict.fromkeys(found))  # in order, each once
-        named = {file: split_of(file) or SPLITS.get(file.parent.name) for file in files}
-        if not any(named.values()):
-            named = dict.fromkeys(files, "train")
-        if other := [file for file in files if named[file] is None]:
-            raise UserError(
-                f"{self.name}: some files are named after a split, {other[0].name} is not; name files "
-                "of one kind."
-            )
-        self._files: dict[str, list[Path]] = {}
-        for file, split in named.items():
-            self._files.setdefault(str(split), []).append(file)
-        if "train" not in self._files:
-            raise UserError(f"{self.name} holds no train split, but only {', '.join(self._files)}.")
+        self._files = by_split(paths)
         self.splits = tuple(self._files)
 
     def size(self, split: str) -> int:
@@ -178,6 +164,30 @@ def fingerprint(corpus: Corpus, **more) -> str:
     """A short name for a corpus and what is made of it."""
     text = json.dumps({"corpus": corpus.identity(), **more}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def by_split(paths: Sequence[str]) -> dict[str, list[Path]]:
+    """The files that paths and patterns name, absolute, by the splits they are named after.
+
+    Raises:
+        Unavailable: there is nothing at one of `paths`.
+        UserError: some are named after splits and others not, or none is train.
+    """
+    found = dict.fromkeys(file for path in paths for file in _files(str(path)))  # each once
+    named = {file: split_of(file) or SPLITS.get(file.parent.name) for file in found}
+    if not any(named.values()):
+        return {"train": list(found)}
+    where, splits = " ".join(map(str, paths)), {}
+    for file, split in named.items():
+        if split is None:
+            raise UserError(
+                f"{where}: some files are named after a split, {file.name} is not; name files of one "
+                "kind."
+            )
+        splits.setdefault(split, []).append(file)
+    if "train" not in splits:
+        raise UserError(f"{where} holds no train split, but only {', '.join(splits)}.")
+    return splits
 
 
 def _files(path: str) -> list[Path]:

@@ -38,9 +38,11 @@ def resolve_data(
         The dict, and a sentence for the user where the reader is a substitute.
     """
     data: dict = config.plain(given)
-    if "reader" not in data and "candidates" not in data:
-        return data, None
     substitute, strict = None, strict or bool(data.pop("strict", False))
+    if data.get("path") and "candidates" in data:
+        del data["candidates"]  # the user's own text instead
+    if "reader" not in data and "candidates" not in data:
+        return _with_absolute_paths(data), None
     if "candidates" in data:
         chosen = resolve(
             data.pop("candidates"), data_dir=data_dir, strict=strict, num_processes=num_processes
@@ -55,11 +57,21 @@ def resolve_data(
         if own and own.get("path") is None:
             raise UserError("Where are your texts? --config.data.path=FILE_OR_FOLDER names them.")
         if own:
-            own["path"] = str(Path(own["path"]).expanduser().absolute())  # for any later command
+            own = _with_absolute_paths(own)
         data["reader"] = {**data["reader"], **own}
         reader = config.build("data.readers", data["reader"], data_dir=data_dir)
     data["splits"] = splits.complete(data["splits"], reader.splits)
     return data, substitute
+
+
+def _with_absolute_paths(data: Mapping) -> dict:
+    """The same for any later command, wherever it runs."""
+    found = dict(data)
+    if found.get("path"):
+        found["path"] = str(Path(found["path"]).expanduser().absolute())
+    if "corpora" in found:
+        found["corpora"] = tuple(map(_with_absolute_paths, found["corpora"]))
+    return found
 
 
 def resolve(

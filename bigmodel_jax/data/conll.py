@@ -1,0 +1,226 @@
+"""A source of sentences with a tag for each word, such as named entities, from CoNLL files.
+
+    config.data = dict(name="conll", path="conll2003/", tokenizer=dict(name="raw", ...), ...)
+
+A word is one or several pieces: its first has the word's tag, the others have none (-1), as in BERT's
+fine-tuning. Tags are counted by words, so that no tokenizer changes what a score means.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bigmodel_jax import config
+from bigmodel_jax.data import splits as splitting
+from bigmodel_jax.data import tagged
+from bigmodel_jax.data.corpora import by_split
+from bigmodel_jax.data.corpus import find_split
+from bigmodel_jax.data.encoding import save_labels
+from bigmodel_jax.data.order import Plan, batches_per_epoch, plan_epoch
+from bigmodel_jax.data.rows import check_buckets
+from bigmodel_jax.data.tagged import Sentence
+from bigmodel_jax.data.token_files import file_sha256
+from bigmodel_jax.errors import UserError, nearest
+
+NO_TAG = -1
+SPLITS = {"train": "train[:90%]", "val": "train[90%:]", "test": "test"}
+
+
+class Source:
+    """Batches of {"tokens", "mask", "label", "valid"}.
+
+    "tokens" and "label" are int32 [rows, length], the label NO_TAG (-1) behind a word's first piece
+    and in padding; "mask" is bool [rows, length], "valid" bool [rows]. A sentence longer than
+    max_length is several rows, cut between words.
+
+    Args:
+        path: a file, a folder or a pattern; files named train, val, test are these splits.
+        token_column, tag_column: of a line, from 0, or from the end with -1.
+        tokenizer: spec of a tokenizer, trained on the words of the training part if need be.
+        splits, max_length, buckets, batch_size, fingerprint, split, training, seed, group, data_dir,
+            process: as in data/text.py.
+    """
+
+    synthetic = False
+    target = "tags"
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        tokenizer: Mapping,
+        max_length: int,
+        batch_size: int,
+        splits: Mapping[str, str] = SPLITS,
+        token_column: int = 0,
+        tag_column: int = -1,
+        buckets: Sequence[int] = (),
+        fingerprint: str = "",
+        split: str = "train",
+        training: bool = True,
+        seed: int = 0,
+        group: int = 1,
+        data_dir: str = "",
+        process: tuple[int, int] = (0, 1),
+    ):
+        del data_dir  # nothing is kept: such files are small
+        self.batch_size, self.training, self.seed, self.group = batch_size, training, seed, group
+        self.max_length, self.process = max_length, process
+        if path is None:
+            raise UserError(
+                "Where are the sentences? --config.data.path=FILE_OR_FOLDER names them."
+            )
+        if batch_size < 1 or batch_size % process[1]:
+            raise UserError(
+                f"config.data.batch_size {batch_size} does not divide over {process[1]} processes."
+            )
+        self.buckets = check_buckets(buckets, max_length)
+        files = by_split([path])
+        self.reader_name = Path(path).name
+        self._read = {
+            name: [s for file in found for s in tagged.read(file, token_column, tag_column)]
+            for name, found in files.items()
+        }
+        self._sizes = {name: len(sentences) for name, sentences in self._read.items()}
+        self._splits = splitting.complete(splits, self._sizes)
+        train = self._sentences("train")
+        self.label_names = tagged.tag_names(train)
+        if len(self.label_names) < 2:
+            raise UserError(f"All words of {path} have the tag {''.join(self.label_names)!r}.")
+        self.tokenizer = config.build("data.tokenizers", tokenizer)
+        self.tokenizer.train(" ".join(sentence.words) for sentence in train)
+        hashes = [[name, [file_sha256(file) for file in found]] for name, found in files.items()]
+        hashes += [token_column, tag_column, getattr(self.tokenizer, "identity", str)()]
+        self.fingerprint = hashlib.sha256(repr(hashes).encode()).hexdigest()
+        if fingerprint not in ("", self.fingerprint):
+            raise UserError(
+                f"{self.reader_name} here is not the data that config.data.fingerprint names: "
+                f"{self.fingerprint[:12]}... instead of {fingerprint[:12]}.... Has a file changed?"
+            )
+        sentences = self._sentences(split)
+        ids = {name: i for i, name in enumerate(self.label_names)}
+        for sentence in sentences:
+            for tag in sentence.tags:
+                if tag not in ids:
+                    raise UserError(
+                        f"{sentence.place}: the tag {tag!r} of this sentence is not among those of the "
+                        f"training part.{nearest(tag, ids)}"
+                    )
+        self._rows, cut = encode_rows(sentences, self.tokenizer, max_length, ids)
+        if cut and process[0] == 0:
+            print(
+                f"NOTE: {cut:,} of {len(sentences):,} sentences are longer than max_length "
+                f"{max_length}, and are cut between words.",
+                flush=True,
+            )
+        self.lengths = np.array([len(tokens) for tokens, _ in self._rows])
+        self.labels = [label for _, label in self._rows]
+        self.examples = len(self._rows)
+        self.steps_per_epoch = batches_per_epoch(self.examples, batch_size, group)
+        self.info = {
+            "vocabulary_size": self.tokenizer.vocabulary_size,
+            "num_classes": len(self.label_names),
+        }
+        self._plans: dict[int, Plan] = {}
+
+    def check_split(self, split: str) -> None:
+        """Raises a UserError for an unknown or empty split: evaluators open theirs late."""
+        self._sentences(split)
+
+    def peek(self) -> dict[str, np.ndarray]:
+        """A batch of this process's share, for shapes."""
+        return self.batch(0)
+
+    def batch(self, step: int) -> dict[str, np.ndarray]:
+        """The rows of this process in the batch of a step; a pure function of (seed, step)."""
+        rows, length = self._planned(step)
+        index, count = self.process
+        rows = np.split(rows, count)[index]
+        return make_batch([self._rows[row] if row >= 0 else None for row in rows], length)
+
+    def rows(self, step: int) -> np.ndarray:
+        """Which rows the batch of a step holds over all processes, [batch_size]; -1 pads."""
+        return self._planned(step)[0]
+
+    def save_assets(self, folder: Path) -> None:
+        """Writes the tokenizer and the names of the tags."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.tokenizer.save(folder)
+        save_labels(folder, self.label_names, self.target)
+
+    def _sentences(self, split: str) -> list[Sentence]:
+        expression = find_split(self._splits, split)
+        name = splitting.split_name(expression)
+        read = self._read.get(name, [])
+        texts = [(" ".join(sentence.words),) for sentence in read] if "hash" in expression else []
+        positions = splitting.parse(expression, self._sizes, lambda: texts)[1]
+        return [read[i] for i in positions]
+
+    def _planned(self, step):
+        epoch, position = divmod(step, self.steps_per_epoch)
+        epoch = epoch if self.training else 0
+        if epoch not in self._plans:
+            while len(self._plans) > 1:
+                self._plans.pop(min(self._plans), None)
+            self._plans[epoch] = plan_epoch(
+                self.lengths,
+                self.batch_size,
+                buckets=self.buckets,
+                seed=self.seed,
+                epoch=epoch,
+                shuffle=self.training,
+                group=self.group,
+            )
+        plan = self._plans[epoch]
+        return plan.indices[position], int(plan.lengths[position])
+
+
+Row = tuple[np.ndarray, np.ndarray]  # tokens, labels; int32 [length]
+
+
+def encode_rows(
+    sentences: Sequence[Sentence], tokenizer: Any, max_length: int, ids: Mapping[str, int]
+) -> tuple[list[Row], int]:
+    """(rows of at most max_length pieces, how many sentences are several)."""
+    lossless = hasattr(tokenizer, "decode")  # then the space before a word is part of its pieces
+    parts = [
+        f" {word}" if lossless and i else word
+        for sentence in sentences
+        for i, word in enumerate(sentence.words)
+    ]
+    known = {word: tokenizer.encode(word) for word in dict.fromkeys(parts)}
+    nothing = [tokenizer.mask or 0]  # of a word of which the tokenizer leaves nothing
+    words = iter(parts)
+    rows, cut = [], 0
+    for sentence in sentences:
+        before, tokens, labels = len(rows), [], []
+        for tag in sentence.tags:
+            pieces = known[next(words)]
+            pieces = pieces[:max_length].tolist() or nothing
+            if len(tokens) + len(pieces) > max_length:
+                rows.append(_row(tokens, labels))
+                tokens, labels = [], []
+            tokens += pieces
+            labels += [ids[tag], *[NO_TAG] * (len(pieces) - 1)]
+        rows.append(_row(tokens, labels))
+        cut += len(rows) - before > 1
+    return rows, cut
+
+
+def _row(tokens: list[int], labels: list[int]) -> Row:
+    return np.array(tokens, np.int32), np.array(labels, np.int32)
+
+
+def make_batch(rows: Sequence[Row | None], length: int) -> dict[str, np.ndarray]:
+    """Rows padded to a length; None is a row of padding."""
+    tokens = np.zeros((len(rows), length), np.int32)
+    label = np.full((len(rows), length), NO_TAG, np.int32)
+    for i, row in enumerate(rows):
+        if row is not None:
+            tokens[i, : len(row[0])], label[i, : len(row[1])] = row
+    kept = np.array([0 if row is None else len(row[0]) for row in rows])
+    mask = np.arange(length) < kept[:, None]
+    return {"tokens": tokens, "mask": mask, "label": label, "valid": kept > 0}
