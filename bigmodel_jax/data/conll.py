@@ -19,7 +19,7 @@ from bigmodel_jax.data import tagged
 from bigmodel_jax.data.corpora import by_split
 from bigmodel_jax.data.corpus import find_split
 from bigmodel_jax.data.encoding import save_labels
-from bigmodel_jax.data.order import Plan, batches_per_epoch, plan_epoch
+from bigmodel_jax.data.order import Epochs, Plan, batches_per_epoch, plan_epoch
 from bigmodel_jax.data.rows import check_buckets
 from bigmodel_jax.data.tagged import Sentence
 from bigmodel_jax.data.token_files import file_sha256
@@ -124,7 +124,7 @@ class Source:
             "vocabulary_size": self.tokenizer.vocabulary_size,
             "num_classes": len(self.label_names),
         }
-        self._plans: dict[int, Plan] = {}
+        self._epochs = Epochs(self._plan, self.steps_per_epoch, training)
 
     def check_split(self, split: str) -> None:
         """Raises a UserError for an unknown or empty split: evaluators open theirs late."""
@@ -159,22 +159,19 @@ class Source:
         positions = splitting.parse(expression, self._sizes, lambda: texts)[1]
         return [read[i] for i in positions]
 
+    def _plan(self, epoch) -> Plan:
+        return plan_epoch(
+            self.lengths,
+            self.batch_size,
+            buckets=self.buckets,
+            seed=self.seed,
+            epoch=epoch,
+            shuffle=self.training,
+            group=self.group,
+        )
+
     def _planned(self, step):
-        epoch, position = divmod(step, self.steps_per_epoch)
-        epoch = epoch if self.training else 0
-        if epoch not in self._plans:
-            while len(self._plans) > 1:
-                self._plans.pop(min(self._plans), None)
-            self._plans[epoch] = plan_epoch(
-                self.lengths,
-                self.batch_size,
-                buckets=self.buckets,
-                seed=self.seed,
-                epoch=epoch,
-                shuffle=self.training,
-                group=self.group,
-            )
-        plan = self._plans[epoch]
+        plan, position = self._epochs.at(step)
         return plan.indices[position], int(plan.lengths[position])
 
 

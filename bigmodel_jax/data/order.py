@@ -6,11 +6,14 @@ to the batch size with rows of index -1: no example is dropped, and no tiny last
 as a whole one.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 from bigmodel_jax.errors import UserError
+
+T = TypeVar("T")
 
 
 class Plan(NamedTuple):
@@ -18,6 +21,29 @@ class Plan(NamedTuple):
 
     indices: np.ndarray
     lengths: np.ndarray
+
+
+class Epochs(Generic[T]):
+    """What `make` gives for each epoch; that of the last two is remembered.
+
+    Args:
+        steps: of an epoch.
+        training: else there is but one epoch, again and again.
+    """
+
+    def __init__(self, make: Callable[[int], T], steps: int, training: bool):
+        self._make, self._steps, self._training = make, steps, training
+        self._known: dict[int, T] = {}
+
+    def at(self, step: int) -> tuple[T, int]:
+        """(the epoch's, the step's position in it)."""
+        epoch, position = divmod(step, self._steps)
+        epoch = epoch if self._training else 0
+        if epoch not in self._known:
+            while len(self._known) > 1:
+                self._known.pop(min(self._known), None)
+            self._known[epoch] = self._make(epoch)
+        return self._known[epoch], position
 
 
 def batches_per_epoch(examples: int, batch_size: int, group: int = 1) -> int:

@@ -17,7 +17,7 @@ from bigmodel_jax.data import word_vectors as vectors
 from bigmodel_jax.data.corpus import examples, find_split, open_split, positions
 from bigmodel_jax.data.encoding import save_labels
 from bigmodel_jax.data.labels import check_labels
-from bigmodel_jax.data.order import Plan, batches_per_epoch, plan_epoch
+from bigmodel_jax.data.order import Epochs, Plan, batches_per_epoch, plan_epoch
 from bigmodel_jax.data.readers import texts_of
 from bigmodel_jax.data.rows import Rows, assemble, check_buckets, cut, host_batch
 from bigmodel_jax.errors import UserError
@@ -139,7 +139,7 @@ class Source:
                 notes.append(f"{part}: {empty:,} {are} no words to learn from, only a label.")
             if process[0] == 0:
                 print("".join(f"NOTE: {note}\n" for note in notes), end="", flush=True)
-        self._plans: dict[int, Plan] = {}
+        self._epochs = Epochs(self._plan, self.steps_per_epoch, training)
 
     def check_split(self, split: str) -> None:
         """Raises a UserError for an unknown or empty split: evaluators open theirs late."""
@@ -192,23 +192,20 @@ class Source:
         self.tokenizer.save(folder)
         save_labels(folder, self.label_names, self.target)
 
+    def _plan(self, epoch) -> Plan:
+        return plan_epoch(
+            self.lengths,
+            self.batch_size,
+            buckets=self.buckets,
+            seed=self.seed,
+            epoch=epoch,
+            shuffle=self.training,
+            group=self.group,
+            labels=self.labels if self.balance else None,
+        )
+
     def _planned(self, step):
-        epoch, position = divmod(step, self.steps_per_epoch)
-        epoch = epoch if self.training else 0
-        if epoch not in self._plans:
-            while len(self._plans) > 1:
-                self._plans.pop(min(self._plans), None)
-            self._plans[epoch] = plan_epoch(
-                self.lengths,
-                self.batch_size,
-                buckets=self.buckets,
-                seed=self.seed,
-                epoch=epoch,
-                shuffle=self.training,
-                group=self.group,
-                labels=self.labels if self.balance else None,
-            )
-        plan = self._plans[epoch]
+        plan, position = self._epochs.at(step)
         return plan.indices[position], int(plan.lengths[position])
 
     def _share(self, step) -> Rows:

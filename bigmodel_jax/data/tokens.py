@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bigmodel_jax.data import prepared, tokenized
-from bigmodel_jax.data.order import Plan, batches_per_epoch, plan_epoch
+from bigmodel_jax.data.order import Epochs, batches_per_epoch, plan_epoch
 from bigmodel_jax.data.packing import KINDS, Index, Runs, fill, make_index
 from bigmodel_jax.data.rows import check_buckets
 from bigmodel_jax.data.token_corpora import Spans, open_corpora
@@ -138,7 +138,7 @@ class Source:
         special = [i for i in (self.tokenizer.separator, self.tokenizer.mask) if i is not None]
         self.info |= {"mask_id": self.tokenizer.mask, "special_ids": tuple(special)}
         self._joins = Joins(self.tokenizer) if words else None
-        self._epochs: dict[int, tuple[Plan, np.ndarray]] = {}
+        self._epochs = Epochs(self._plan, self.steps_per_epoch, training)
         if training and process[0] == 0:
             print(
                 f"{self.reader_name}: {self.tokens:,} tokens in {sum(rows):,} rows of {length}, "
@@ -212,13 +212,7 @@ class Source:
 
     def _planned(self, step):
         """(draws of the batch [batch_size], its length, (row number, own epoch) of each draw)."""
-        epoch, position = divmod(step, self.steps_per_epoch)
-        epoch = epoch if self.training else 0
-        if epoch not in self._epochs:
-            while len(self._epochs) > 1:
-                self._epochs.pop(min(self._epochs), None)
-            self._epochs[epoch] = self._plan(epoch)
-        plan, picked = self._epochs[epoch]
+        (plan, picked), position = self._epochs.at(step)
         return plan.indices[position], int(plan.lengths[position]), picked
 
     def _plan(self, epoch):
