@@ -38,6 +38,14 @@ class Index(Protocol):
         """(first, count) of the runs of a row; `shift` moves the cuts, where there are any."""
         ...
 
+    def stream(self) -> tuple[np.ndarray, np.ndarray]:
+        """(first, count) of all that rows are cut from, in an order in which each is one stretch."""
+        ...
+
+    def begin(self, row: int, shift: int) -> int:
+        """Where in that stream a row begins; it may go on at its beginning."""
+        ...
+
 
 class Concat:
     """All spans one after another, cut into rows: only the last row is not full.
@@ -46,7 +54,7 @@ class Concat:
     """
 
     def __init__(self, first: np.ndarray, count: np.ndarray, length: int):
-        self._first, self._length = first, length
+        self._first, self._count, self._length = first, count, length
         self._ends = np.cumsum(count)
         self.total = int(self._ends[-1])
         rows = -(-self.total // length)
@@ -54,13 +62,19 @@ class Concat:
         self.lengths[-1] = self.total - (rows - 1) * length
 
     def runs(self, row: int, shift: int) -> tuple[np.ndarray, np.ndarray]:
-        begin = (row * self._length + shift) % self.total
+        begin = self.begin(row, shift)
         end = begin + int(self.lengths[row])
         first, count = self._between(begin, min(end, self.total))
         if end > self.total:
             more = self._between(0, end - self.total)
             first, count = np.append(first, more[0]), np.append(count, more[1])
         return first, count
+
+    def stream(self) -> tuple[np.ndarray, np.ndarray]:
+        return self._first, self._count
+
+    def begin(self, row: int, shift: int) -> int:
+        return (row * self._length + shift) % self.total
 
     def _between(self, begin, end):
         inside = slice(
@@ -77,17 +91,24 @@ class Packed:
     """Whole spans in each row, those longer than a row in pieces of its length.
 
     Args:
-        order: pieces of the spans, row by row.
-        offsets: int64 [rows + 1], of the rows in `order`.
+        first, count: of the pieces, row by row.
+        offsets: int64 [rows + 1], of the rows among them.
     """
 
     def __init__(self, first: np.ndarray, count: np.ndarray, offsets: np.ndarray):
         self._first, self._count, self._offsets = first, count, offsets
         self.lengths = np.add.reduceat(count, offsets[:-1])
+        self._begins = np.cumsum(self.lengths) - self.lengths
 
     def runs(self, row: int, shift: int) -> tuple[np.ndarray, np.ndarray]:
         inside = slice(self._offsets[row], self._offsets[row + 1])
         return self._first[inside], self._count[inside]
+
+    def stream(self) -> tuple[np.ndarray, np.ndarray]:
+        return self._first, self._count
+
+    def begin(self, row: int, shift: int) -> int:
+        return int(self._begins[row])
 
 
 def make_index(

@@ -16,11 +16,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bigmodel_jax.data import prepared, tokenized
+from bigmodel_jax.data import prepared, token_rows, tokenized
 from bigmodel_jax.data.order import Epochs, batches_per_epoch, plan_epoch
 from bigmodel_jax.data.packing import KINDS, Index, Runs, fill, make_index
 from bigmodel_jax.data.rows import check_buckets
 from bigmodel_jax.data.token_corpora import Spans, open_corpora
+from bigmodel_jax.data.token_rows import Rows
 from bigmodel_jax.data.words import Joins
 from bigmodel_jax.errors import UserError, nearest
 
@@ -62,6 +63,8 @@ class Source:
         buckets: padded lengths of "documents"; by default powers of two.
         shift: "targets" are the next tokens; without it there are none (masked language models).
         words: number the words, for whole-word masking.
+        resident: keep all tokens on the device and put rows together there: `batch` then returns
+            Rows, which `assemble` turns into the same batch, bit for bit. For one small corpus.
         fingerprint, split, training, seed, group, data_dir, process: as in data/text.py.
 
     Attributes:
@@ -88,6 +91,7 @@ class Source:
         buckets: Sequence[int] = (),
         shift: bool = True,
         words: bool = False,
+        resident: bool = False,
         fingerprint: str = "",
         split: str = "train",
         training: bool = True,
@@ -138,6 +142,12 @@ class Source:
         special = [i for i in (self.tokenizer.separator, self.tokenizer.mask) if i is not None]
         self.info |= {"mask_id": self.tokenizer.mask, "special_ids": tuple(special)}
         self._joins = Joins(self.tokenizer) if words else None
+        self.resident = resident and training
+        if resident and (words or len(specs) > 1 or self.tokens >= 2**30):
+            raise UserError(
+                "config.data.resident is for one corpus of less than 2^30 tokens, without "
+                "config.data.words: leave it out."
+            )
         self._epochs = Epochs(self._plan, self.steps_per_epoch, training)
         if training and process[0] == 0:
             print(
@@ -153,28 +163,48 @@ class Source:
 
     def peek(self) -> dict[str, np.ndarray]:
         """A batch of this process's share, for shapes."""
-        return self.batch(0)
+        return self._host_batch(*self._share(0))
 
-    def batch(self, step: int) -> dict[str, np.ndarray]:
+    def batch(self, step: int) -> dict[str, np.ndarray] | Rows:
         """The rows of this process in the batch of a step; a pure function of (seed, step)."""
+        number, epochs, length = self._share(step)
+        if not self.resident:
+            return self._host_batch(number, epochs, length)
+        index, valid = self._members[0].index, number >= 0
+        begins = [
+            index.begin(int(row), self._shift_of(0, int(epoch))) if row >= 0 else 0
+            for row, epoch in zip(number, epochs, strict=True)
+        ]
+        kept = np.where(valid, index.lengths[number], 0).astype(np.int32)
+        return Rows(np.array(begins, np.int32), kept, valid, number.astype(np.int32), length)
+
+    def store(self) -> dict[str, np.ndarray]:
+        """What a resident source keeps on the device."""
+        member = self._members[0]
+        return token_rows.store(member.spans.file.tokens, member.index, self._shift)
+
+    assemble = staticmethod(token_rows.assemble)
+
+    def _share(self, step):
+        """(row numbers, own epochs) of this process's rows, -1 for padding; their length."""
         draws, length, picked = self._planned(step)
         index, count = self.process
         draws = np.split(draws, count)[index]
-        valid = draws >= 0
-        number = np.where(valid, picked[0][draws], -1)
+        number, epochs = np.where(draws >= 0, picked[:, draws], -1)
+        return number, epochs, length
+
+    def _host_batch(self, number, epochs, length) -> dict[str, np.ndarray]:
         batch: dict[str, np.ndarray] = {}
         for i, member in enumerate(self._members):
             inside = np.flatnonzero((number >= self._numbers[i]) & (number < self._numbers[i + 1]))
-            if not len(inside) and (i or batch):
-                continue
             rows = number[inside] - self._numbers[i]
-            part = self._fill(i, member, rows, picked[1][draws[inside]], length)
+            part = self._fill(i, member, rows, epochs[inside], length)
             for key, values in part.items():
-                whole = batch.setdefault(key, np.zeros((len(draws), length), values.dtype))
+                whole = batch.setdefault(key, np.zeros((len(number), length), values.dtype))
                 whole[inside] = values
         if self._joins:
             batch["words"] = self._joins.words(batch["tokens"], batch["segments"])
-        return {**batch, "valid": valid, "index": number.astype(np.int32)}
+        return {**batch, "valid": number >= 0, "index": number.astype(np.int32)}
 
     def rows(self, step: int) -> np.ndarray:
         """Which rows of the split the batch of a step holds over all processes, [batch_size]; -1 pads."""

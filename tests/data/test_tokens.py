@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -142,6 +143,24 @@ def test_processes_together_have_the_batch_of_one(source):
         for key, value in whole.batch(step).items():
             np.testing.assert_array_equal(value, np.concatenate([part[key] for part in parts]))
         np.testing.assert_array_equal(whole.rows(step), whole.batch(step)["index"])
+
+
+@pytest.mark.parametrize("packing", ["concat", "best_fit", "documents"])
+@pytest.mark.parametrize("shift", [True, False])
+def test_rows_put_together_on_the_device_are_those_of_the_host(source, packing, shift):
+    options = dict(packing=packing, shift=shift, length=23)
+    streaming, resident = source(**options), source(**options, resident=True)
+    store = jax.device_put(resident.store())
+    assemble = jax.jit(resident.assemble)
+    for step in range(2 * streaming.steps_per_epoch):
+        expected, found = streaming.batch(step), assemble(store, resident.batch(step))
+        assert expected.keys() == found.keys()
+        for key, value in expected.items():
+            assert found[key].dtype == value.dtype
+            np.testing.assert_array_equal(found[key], value, key)
+    assert resident.peek().keys() == expected.keys()
+    with pytest.raises(UserError, match="resident is for one corpus"):
+        source(resident=True, words=True)
 
 
 def test_without_a_shift_tokens_are_the_documents_and_there_are_no_targets(source):
