@@ -23,10 +23,9 @@ from bigmodel_jax import config
 from bigmodel_jax.data import records
 from bigmodel_jax.data import splits as splitting
 from bigmodel_jax.data.compressed import CODECS, extension
-from bigmodel_jax.data.corpus import texts_of
 from bigmodel_jax.data.layout import SPLITS, split_of
 from bigmodel_jax.data.plain_text import Piece, clean_cuts, pieces
-from bigmodel_jax.data.readers import Unavailable
+from bigmodel_jax.data.readers import Unavailable, texts_of
 from bigmodel_jax.errors import UserError
 
 SHARD = 16 << 20  # bytes of files that are read and tokenised together
