@@ -1,14 +1,15 @@
 """Attention against JAX's, torch's and a loop, and what nobody looks at."""
 
-import flax.linen as nn
+import functools
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bigmodel_jax.errors import UserError
-from bigmodel_jax.nn import attention as module
-from bigmodel_jax.nn.attention import SelfAttention, attention
+from bigmodel_jax.nn.attention import attention, choose, flash_attention, visible
+from bigmodel_jax.nn.written_attention import written_attention
 
 BATCH, LENGTH, HEADS, SIZE = 3, 6, 4, 8
 LENGTHS = np.array([6, 2, 4])
@@ -99,13 +100,21 @@ def test_it_equals_torch_in_value_and_gradients(causal):
         np.testing.assert_allclose(a.swapaxes(1, 2), b.numpy(), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("form", ["_fused", "_written_out"])
-def test_a_query_that_sees_nothing_gives_zeros_and_finite_gradients(form, monkeypatch):
+FORMS = {  # JAX's own without cuDNN, which has no CPU
+    "flash": lambda q, k, v, mask: flash_attention(
+        q, k, v, mask, False, None, SIZE**-0.5, implementation="xla"
+    ),
+    "written": lambda q, k, v, mask: written_attention(q, k, v, mask, None, SIZE**-0.5),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_query_that_sees_nothing_gives_zeros_and_finite_gradients(form):
     mask = np.broadcast_to(KEYS & (np.arange(BATCH) != 1)[:, None, None, None], KEYS.shape)
     inputs = operands()
 
     def chosen(q, k, v):
-        return getattr(module, form)(q, k, v, mask)
+        return FORMS[form](q, k, v, mask)
 
     out, *gradients = value_and_gradients(chosen, inputs)
     assert not np.any(out[1]) and np.all(out[0])
@@ -119,7 +128,7 @@ def test_the_form_for_a_gpu_is_the_same_function(mask, groups):
     inputs = operands(groups)
     results = [
         value_and_gradients(lambda q, k, v, f=form: f(q, k, v, MASKS[mask]), inputs)
-        for form in (module._fused, module._written_out)
+        for form in FORMS.values()
     ]
     for a, b in zip(*results, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
@@ -139,22 +148,77 @@ def test_large_scores_do_not_overflow():
     assert np.isfinite(attention(q * 1e4, k * 1e4, v)).all()
 
 
-def test_self_attention_names_its_parameters_and_their_axes():
-    x = jnp.ones((BATCH, LENGTH, 8))
-    params = SelfAttention(2).init(jax.random.key(0), x)["params"]
-    assert sorted(params) == ["key", "out", "query", "value"]
-    for name in ("query", "key", "value"):
-        assert params[name]["kernel"].names == ("embed", "heads", "head_dim")
-        assert params[name]["kernel"].value.shape == (8, 2, 4)
-        assert params[name]["bias"].names == ("heads", "head_dim")
-    assert params["out"]["kernel"].names == ("heads", "head_dim", "embed")
-    assert params["out"]["kernel"].value.shape == (2, 4, 8)
-    assert params["out"]["bias"].names == ("embed",)
-    # Xavier's bound for a matrix of 8 by 8, whatever the number of heads.
-    kernels = [np.abs(nn.unbox(params[name]["kernel"])).max() for name in params]
-    assert 0.5 < max(kernels) <= (6 / 16) ** 0.5
+SEGMENTS = np.array([[1, 1, 1, 2, 2, 0], [1, 2, 2, 2, 3, 3], [1, 1, 1, 1, 1, 1]], np.int32)
 
 
-def test_a_width_that_does_not_divide_into_heads_is_told():
-    with pytest.raises(UserError, match="width of 8 does not divide into 3 heads"):
-        SelfAttention(3).init(jax.random.key(0), jnp.ones((1, 2, 8)))
+def naively(q, k, v, segments=None, causal=False, window=None, softcap=None, scale=None):
+    """All heads written out, differentiated automatically; every query sees itself at least."""
+    k, v = (jnp.repeat(x, HEADS // x.shape[2], axis=2) for x in (k, v))
+    scores = jnp.einsum("blhd,bkhd->bhlk", q, k) * (SIZE**-0.5 if scale is None else scale)
+    if softcap is not None:
+        scores = softcap * jnp.tanh(scores / softcap)
+    for i, j in itertools.product(range(LENGTH), range(LENGTH)):
+        hidden = (causal and j > i) or (window is not None and abs(i - j) >= window)
+        if hidden:
+            scores = scores.at[:, :, i, j].set(-jnp.inf)
+    if segments is not None:
+        same = segments[:, None, :, None] == segments[:, None, None, :]
+        scores = jnp.where(same, scores, -jnp.inf)
+    return jnp.einsum("bhlk,bkhd->blhd", jax.nn.softmax(scores), v)
+
+
+@pytest.mark.parametrize("groups", [4, 1])
+@pytest.mark.parametrize("softcap, scale", [(None, None), (0.7, 0.5)])
+@pytest.mark.parametrize("window", [None, 1, 3])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("segments", [None, SEGMENTS], ids=["one document", "packed"])
+def test_all_options_together_in_value_and_gradients(
+    segments, causal, window, softcap, scale, groups
+):
+    options = {"segments": segments, "causal": causal, "window": window}
+    options |= {"softcap": softcap, "scale": scale}
+    inputs = operands(groups)
+    got = value_and_gradients(functools.partial(attention, **options), inputs)
+    want = value_and_gradients(functools.partial(naively, **options), inputs)
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_a_window_may_be_an_array():
+    q, k, v, _ = operands()
+    got = jax.jit(lambda w: attention(q, k, v, causal=True, window=w))(jnp.int32(2))
+    np.testing.assert_allclose(got, attention(q, k, v, causal=True, window=2), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("window", [None, 3])
+def test_causal_windows_are_handed_to_jaxs_own_in_its_count(window):
+    q, k, v, _ = operands(groups=2)
+    got = flash_attention(q, k, v, None, True, window, SIZE**-0.5, implementation="xla")
+    want = attention(q, k, v, causal=True, window=window)
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "backend, dtype, length, size, dense, softcap, want",
+    [
+        ("gpu", jnp.bfloat16, 1024, 64, False, False, "cudnn"),
+        ("gpu", jnp.float16, 1023, 128, False, False, "cudnn"),
+        ("gpu", jnp.bfloat16, 1024, 64, True, False, "cudnn"),
+        ("gpu", jnp.bfloat16, 1023, 64, True, False, "written"),
+        ("gpu", jnp.float32, 1024, 64, False, False, "written"),
+        ("gpu", jnp.bfloat16, 1024, 256, False, False, "written"),
+        ("gpu", jnp.bfloat16, 1024, 36, False, False, "written"),
+        ("gpu", jnp.bfloat16, 1024, 64, False, True, "written"),
+        ("gpu", jnp.bfloat16, 1, 64, False, False, "written"),
+        ("cpu", jnp.bfloat16, 1024, 64, False, False, "written"),
+    ],
+)
+def test_the_form_is_chosen_by_what_the_kernel_can(
+    backend, dtype, length, size, dense, softcap, want
+):
+    shape = (2, length, HEADS, size)
+    assert choose(backend, shape, shape, dtype, dense, softcap) == want
+
+
+def test_nothing_limits_the_view_unless_asked():
+    assert visible(3, 3, None, False, None, None) is None

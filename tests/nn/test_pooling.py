@@ -10,7 +10,7 @@ from bigmodel_jax.nn.pooling import Pool
 
 LENGTHS = np.array([6, 1, 4])
 MASK = np.arange(6) < LENGTHS[:, None]
-KINDS = ["mean", "max", "attention"]
+KINDS = ["first", "last", "mean", "max", "attention"]
 
 
 @pytest.fixture
@@ -41,7 +41,9 @@ def by_loop(kind, params, x):
     rows = []
     for row, length in zip(x, LENGTHS, strict=True):
         real = row[:length]
-        if kind == "mean":
+        if kind in ("first", "last"):
+            rows.append(real[0 if kind == "first" else -1])
+        elif kind == "mean":
             rows.append(real.mean(0))
         elif kind == "max":
             rows.append(real.max(0))
