@@ -76,7 +76,7 @@ def in_torch(params):
 
 
 def encoder_in_torch(parents, name, x):
-    """One parameter of nn/transformer.py:Encoder."""
+    """One parameter of nn/transformer.py:Stack."""
     kind = "bias" if name == "bias" else "weight"
     if parents == ["norm"]:
         return {f"encoder.norm.{kind}": x}

@@ -54,7 +54,7 @@ def attention(
     Returns:
         `[batch, length, heads, head_dim]`, in q's dtype.
     """
-    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    scale = float(q.shape[-1] ** -0.5) if scale is None else scale
     sparse = window is None or (causal and isinstance(window, int))
     dense = mask is not None or segments is not None or not sparse
     form = choose(jax.default_backend(), q.shape, k.shape, q.dtype, dense, softcap is not None)
@@ -106,7 +106,9 @@ def visible(length, keys, mask, causal, segments, window) -> jax.Array | None:
     return look
 
 
-def flash_attention(q, k, v, mask, causal, window, scale, implementation="cudnn"):
+def flash_attention(
+    q, k, v, mask, causal, window, scale, implementation: Literal["cudnn", "xla"] = "cudnn"
+):
     """JAX's own, which gives a query that may see nothing the mean of all values instead of 0."""
     if mask is not None:
         shape = (mask.shape[0], mask.shape[1], q.shape[1], k.shape[1])

@@ -91,11 +91,11 @@ class SelfAttention(nn.Module):
         q = project("query", self.num_heads, "heads")
         k, v = project("key", groups, axis), project("value", groups, axis)
         if self.qk_norm_epsilon is not None:
-            fields = {"epsilon": self.qk_norm_epsilon, "axis": "head_dim", **dtypes}
+            fields: dict[str, Any] = {"epsilon": self.qk_norm_epsilon, "axis": "head_dim", **dtypes}
             q, k = RMSNorm(name="query_norm", **fields)(q), RMSNorm(name="key_norm", **fields)(k)
         if rotation is not None:
             q, k = rotate(q, *rotation), rotate(k, *rotation)
-        scores = {"softcap": self.softcap, "scale": self.scale}
+        scores: dict[str, Any] = {"softcap": self.softcap, "scale": self.scale}
         if cache is None:
             scores |= {"causal": self.causal, "segments": segments, "window": window}
             y = attention(q, k, v, mask=mask, **scores)

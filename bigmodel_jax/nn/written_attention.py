@@ -10,7 +10,14 @@ import jax
 import jax.numpy as jnp
 
 
-def written_attention(q, k, v, mask, softcap: float | None, scale: float):
+def written_attention(
+    q: jax.Array,
+    k: jax.Array,
+    v: jax.Array,
+    mask: jax.Array | None,
+    softcap: float | None,
+    scale: float,
+) -> jax.Array:
     """`attention` (nn/attention.py) of the mask alone; a query that may see nothing gives zeros."""
     (batch, length, heads, head_dim), groups = q.shape, k.shape[2]
     shared = heads // groups
@@ -19,7 +26,7 @@ def written_attention(q, k, v, mask, softcap: float | None, scale: float):
     if mask is not None:
         split = (groups, shared) if mask.shape[1] == heads else (1, 1)
         mask = mask.reshape(mask.shape[0], *split, *mask.shape[2:])
-    out = _attend(q_scaled, k.swapaxes(1, 2), v.swapaxes(1, 2), mask, softcap)
+    out: jax.Array = _attend(q_scaled, k.swapaxes(1, 2), v.swapaxes(1, 2), mask, softcap)
     return out.transpose(0, 3, 1, 2, 4).reshape(q.shape).astype(q.dtype)
 
 
