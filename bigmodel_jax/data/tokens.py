@@ -138,9 +138,12 @@ class Source:
         self.tokens = sum(int(index.lengths.sum()) for index in indices)
         self.bytes_per_token = sum(x.bytes for x in spans) / self.tokens
         self.padding = 1 - self.tokens / (sum(rows) * length)
-        self.info = {"vocabulary_size": self.tokenizer.vocabulary_size, "max_length": length}
-        special = [i for i in (self.tokenizer.separator, self.tokenizer.mask) if i is not None]
-        self.info |= {"mask_id": self.tokenizer.mask, "special_ids": tuple(special)}
+        self.info = {
+            "vocabulary_size": self.tokenizer.vocabulary_size,
+            "max_length": length,
+            "mask_id": self.tokenizer.mask,
+            "special_ids": tuple(sorted(self.tokenizer.special)),
+        }
         self._joins = Joins(self.tokenizer) if words else None
         self.resident = resident and training
         if resident and (words or len(specs) > 1 or self.tokens >= 2**30):

@@ -13,7 +13,6 @@ class Joins:
 
     def __init__(self, tokenizer):
         names = tokenizer.tokens(range(tokenizer.vocabulary_size))
-        special = {tokenizer.separator, tokenizer.mask, *getattr(tokenizer, "special", ())}
         mark = tokenizer.continues
         if mark:
             begins = [name.startswith(mark) for name in names]
@@ -21,7 +20,7 @@ class Joins:
         else:
             begins = [bool(name) and _letter(name[0]) and name[0] != "Ġ" for name in names]
             ends = [bool(name) and _letter(name[-1]) for name in names]
-        usual = np.array([i not in special for i in range(len(names))])
+        usual = np.array([i not in tokenizer.special for i in range(len(names))])
         self._begins, self._ends = np.array(begins) & usual, np.array(ends) & usual
 
     def words(self, tokens: np.ndarray, segments: np.ndarray) -> np.ndarray:

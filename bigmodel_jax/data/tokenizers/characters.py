@@ -18,6 +18,7 @@ class Tokenizer:
     """
 
     separator = mask = None
+    special = frozenset()
     continues = ""
 
     def __init__(self):

@@ -29,6 +29,7 @@ class Tokenizer:
 
     The `separator` ends a document (GPT-2's <|endoftext|>, BERT's [SEP]); `separator` and `mask` are
     None where a published file has no token of a common name. Trained ones have the ids of SPECIAL.
+    `special` are the ids that stand for no text.
 
     Args:
         kind: what is trained: "bpe" (of bytes: nothing is unknown), "wordpiece" or "unigram".
@@ -80,7 +81,7 @@ class Tokenizer:
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         """The text that ids stand for, without special tokens."""
-        kept = [int(i) for i in ids if int(i) not in self._special]
+        kept = [int(i) for i in ids if int(i) not in self.special]
         return self._tokenizer.decode(kept, skip_special_tokens=False)
 
     def tokens(self, ids: Sequence[int] | np.ndarray) -> list[str]:
@@ -115,5 +116,5 @@ class Tokenizer:
         self.separator = next((ids[name] for name in SEPARATORS if name in ids), None)
         self.mask = next((ids[name] for name in MASKS if name in ids), None)
         added = tokenizer.get_added_tokens_decoder()
-        self._special = {i for i, token in added.items() if token.special}
-        self._special |= {ids[name] for name in SPECIAL if name in ids}
+        special = {i for i, token in added.items() if token.special}
+        self.special = frozenset(special | {ids[name] for name in SPECIAL if name in ids})
