@@ -53,9 +53,9 @@ def check_patterns(patterns: Iterable[str], tree, what: str) -> None:
         except re.error as error:
             raise UserError(f"{what}: {pattern!r} is no regular expression: {error}.") from error
         if not any(re.fullmatch(pattern, path) for path in paths):
-            tops = [f"{path.split('/')[0]}/.*" for path in paths]
+            tops = {f"{path.split('/')[0]}/.*" if "/" in path else path for path in paths}
             near = nearest(pattern, [*paths, *tops])
-            near = near if near.startswith(" Did") else nearest(pattern, {*tops})
+            near = near if near.startswith(" Did") else nearest(pattern, tops)
             raise UserError(f"{what}: {pattern!r} matches no parameter.{near}")
 
 

@@ -38,3 +38,13 @@ def test_a_pattern_that_matches_nothing_is_named_with_the_nearest_path():
         UserError, match="freeze: 'hed/kernel' matches no.*Did you mean 'head/kernel'"
     ):
         trees.check_patterns(["hed/kernel"], TREE, "freeze")
+
+
+def test_a_pattern_that_matches_nothing_is_told_the_nearest_or_the_few_there_are():
+    tree = {"head": {"kernel": 1, "bias": 2}, "encoder": {"block_0": {"scale": 3}}, "w": 4}
+    with pytest.raises(
+        UserError, match=r"'hed/\.\*' matches no parameter. Did you mean 'head/\.\*'"
+    ):
+        trees.check_patterns(("hed/.*",), tree, "freeze")
+    with pytest.raises(UserError, match=r"There are: encoder/\.\*, head/\.\*, w\."):
+        trees.check_patterns(("zzz",), tree, "freeze")
