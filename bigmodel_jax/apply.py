@@ -50,6 +50,9 @@ class Loaded:
         init = experiment.make_init(config, self.task, self.example())
         restored = restore_variables(checkpoint, sharding.abstract(init, mesh))
         self.variables = experiment.for_evaluation(restored)
+        if hasattr(self.task, "merge"):  # LoRA: what is applied are plain parameters
+            params = jax.jit(self.task.merge)(self.variables["params"])
+            self.variables, self.task = {**self.variables, "params": params}, self.task.task
 
     def example(self) -> dict[str, np.ndarray]:
         """A batch, of which only the shapes matter: of tokens, as language models have them."""

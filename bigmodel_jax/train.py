@@ -20,6 +20,7 @@ from bigmodel_jax.data.prepared import default_data_dir
 from bigmodel_jax.data.resolve import resolve_data
 from bigmodel_jax.errors import UserError, nearest
 from bigmodel_jax.experiment import Plan
+from bigmodel_jax.inheritance import inherit
 from bigmodel_jax.metrics import Sums
 from bigmodel_jax.monitor import Monitor, Plateau
 from bigmodel_jax.pace import Pace
@@ -51,7 +52,7 @@ def train(
         UserError: bad input, a damaged checkpoint, a non-finite loss, a full disk.
     """
     data_dir = data_dir or default_data_dir()
-    config = complete(config)
+    config = inherit(complete(config))
     mesh = sharding.make_mesh(config["mesh"])
     with RunDir(workdir) as folder, sharding.use(mesh, config["rules"]):
         config["data"], substitute = resolve_data(

@@ -42,8 +42,12 @@ def matcher(only: Iterable[str] = (".*",), but: Iterable[str] = ()) -> Matcher:
     )
 
 
-def check_patterns(patterns: Iterable[str], tree, what: str) -> None:
-    """Raises a UserError for a pattern that matches no path of `tree`; `what` names its place."""
+def check_patterns(patterns: Iterable[str], tree, what: str, idle: bool = False) -> None:
+    """Raises a UserError for a pattern that matches no path of `tree`, unless it may be `idle`.
+
+    Args:
+        what: names its place.
+    """
     paths = list(flatten(tree))
     if isinstance(patterns, str):
         raise UserError(f"{what} is the string {patterns!r}, but it is a tuple of patterns.")
@@ -52,7 +56,7 @@ def check_patterns(patterns: Iterable[str], tree, what: str) -> None:
             re.compile(pattern)
         except re.error as error:
             raise UserError(f"{what}: {pattern!r} is no regular expression: {error}.") from error
-        if not any(re.fullmatch(pattern, path) for path in paths):
+        if not idle and not any(re.fullmatch(pattern, path) for path in paths):
             tops = {f"{path.split('/')[0]}/.*" if "/" in path else path for path in paths}
             near = nearest(pattern, [*paths, *tops])
             near = near if near.startswith(" Did") else nearest(pattern, tops)

@@ -157,10 +157,15 @@ def test_lora_starts_fresh_unless_the_source_has_it_and_so_does_what_belongs_to_
         account(wanted, {**MODEL, **shapes(scaling__mean=())})
 
 
+def test_what_is_dropped_need_not_be_there():
+    found = done(account(MODEL, MODEL, drop=("mlm/.*",)))
+    assert {how for how, *_ in found.values()} == {"copy"}
+
+
 @pytest.mark.parametrize(
     "rules, complaint",
     [
-        (dict(drop=("hed/.*",)), "config.init_from.drop: 'hed/.*' matches no parameter"),
+        (dict(drop=("hed/(",)), "config.init_from.drop: 'hed/(' is no regular expression"),
         (dict(fresh=("hed/.*",)), "config.init_from.fresh: 'hed/.*' matches"),
         (dict(resize=("embed",)), "config.init_from.resize: 'embed' matches"),
         (dict(rename=(("hed/(.*)", "x"),)), "config.init_from.rename: 'hed/(.*)' matches"),

@@ -113,7 +113,7 @@ class Readings:
     def __init__(self, spec: Mapping, data_dir: str):
         self._arguments = spec, data_dir
         self._reader = config.build("data.readers", spec, data_dir=data_dir)
-        self.name = self._reader.name
+        self.name, self.synthetic = self._reader.name, self._reader.synthetic
         self.sizes: dict[str, int] = self._reader.splits
         self.splits = tuple(self.sizes)
 

@@ -73,8 +73,6 @@ class Source:
         padding: the share of padding in the rows.
     """
 
-    synthetic = False
-
     def __init__(
         self,
         *,
@@ -117,6 +115,7 @@ class Source:
         specs = corpora or [{**one, "text_column": text_column}]
         self._corpora, self.tokenizer = open_corpora(specs, splits, tokenizer, data_dir)
         self.reader_name = " + ".join(corpus.name for corpus in self._corpora)
+        self.synthetic = any(getattr(corpus.raw, "synthetic", False) for corpus in self._corpora)
         self.fingerprint = tokenized.fingerprint(
             corpora=[corpus.fingerprints() for corpus in self._corpora],
             tokenizer=self._corpora[0].file("train").meta["tokenizer_sha256"],

@@ -1,0 +1,71 @@
+"""Fine-tunes a model pretrained on IMDB's reviews, imdb_mlm.py's or imdb_lm.py's, on their labels.
+
+    python -m bigmodel_jax.main --config=configs/imdb_finetune.py --config.init_from.path=runs/imdb_mlm
+    python -m bigmodel_jax.main --config=configs/imdb_finetune.py:how=lora,labels=500 ...
+
+    how=full      all parameters, the lower layers more slowly
+    how=head      the classifier alone
+    how=lora      the classifier, and changes of low rank to the kernels of attention
+    how=scratch   the same model from random parameters, for comparison
+    labels=500    of so many reviews of the training part; 0 is all
+
+It differs from its parent, the run at init_from.path, in the head and the data; the model and the
+tokenizer are the parent's. The last tenth of train chooses the epoch; test is looked at once.
+"""
+
+from ml_collections import ConfigDict
+
+from bigmodel_jax.config import DEFAULTS, parse_arg
+from bigmodel_jax.errors import UserError, nearest
+
+HOW = ("full", "head", "lora", "scratch")
+
+
+def get_config(arg=None):
+    arg = parse_arg(arg, tiny=False, seed=0, how="full", labels=0)
+    if arg.how not in HOW:
+        raise UserError(f"imdb_finetune.py knows no how={arg.how}.{nearest(arg.how, HOW)}")
+    config = ConfigDict(DEFAULTS)
+    config.seed = arg.seed
+    real = dict(name="tfds", dataset="imdb_reviews")
+    generated = dict(name="synthetic_reviews", train_size=320, test_size=96)
+    config.data = dict(
+        name="text",
+        reader=generated if arg.tiny else real,
+        splits=dict(train="train[:90%]", val="train[90%:]", test="test"),
+        max_length=32 if arg.tiny else 256,
+        batch_size=16,
+        keep="both",
+        transforms=(),
+    )
+    config.data.tokenizer = dict(name="pretrained")
+    config.model = dict(name="pretrained", head="classify", pooling="mean", dropout=0.1)
+    config.task = dict(name="classify")
+    config.init_from.drop = (r"(mlm|head)/.*",)
+    config.init_from.fresh = ("classifier/.*",)
+    config.optimizer = dict(name="adamw", lr=5e-4, weight_decay=0.01, clip=1.0, b2=0.98)
+    config.optimizer.schedule = dict(name="linear", warmup="10%")
+    config.duration = "4 epochs"
+    config.evals = dict(
+        val=dict(name="classification", split="val", every="1 epochs"),
+        test=dict(name="classification", split="test", every="end"),
+    )
+    config.early_stopping = dict(metric="val/accuracy", mode="max", patience=0)
+    if arg.labels:  # epochs as long as to give as many updates as some thousand labels do
+        config.data.splits.train = f"train[:{arg.labels}]"
+        config.duration = "12 epochs"
+    adapt(config, arg.how)
+    return config
+
+
+def adapt(config, how):
+    """What moves, and from where."""
+    if how == "full":
+        config.optimizer.layer_decay = 0.8
+    elif how == "head":
+        config.optimizer.update(train=("classifier/.*",), lr=1e-2)
+    elif how == "lora":
+        config.task = dict(name="lora", task=dict(name="classify"), rank=8, alpha=16.0)
+        config.optimizer.update(train=("lora/.*", "classifier/.*"), lr=3e-3)
+    else:
+        config.init_from.fresh = (".*",)

@@ -1,0 +1,33 @@
+"""A small GPT, pretrained on the texts of IMDB's 25,000 training reviews without their labels.
+
+    python -m bigmodel_jax.prepare imdb_reviews --from=aclImdb.tar.xz
+    python -m bigmodel_jax.main --config=configs/imdb_lm.py
+    python -m bigmodel_jax.main --config=configs/imdb_finetune.py --config.init_from.path=runs/imdb_lm
+    python -m bigmodel_jax.generate --workdir=runs/imdb_lm --prompt="this film" --temperature=0.8
+
+The decoder's way to what imdb_mlm.py does with an encoder, on the same reviews and tokens.
+"""
+
+from ml_collections import ConfigDict
+
+from bigmodel_jax.config import DEFAULTS, parse_arg
+from configs import imdb_mlm
+
+
+def get_config(arg=None):
+    arg = parse_arg(arg, tiny=False, seed=0)
+    config = ConfigDict(DEFAULTS)
+    config.seed = arg.seed
+    imdb_mlm.corpus(config, arg.tiny)
+    config.model = dict(name="gpt", width=192, num_layers=4, num_heads=3, bias=False)
+    config.model.update(positions="rope", norm="rms", qk_norm=True, dtype="bfloat16")
+    config.model.update(mlp="swiglu", mlp_dim=512, dropout=0.1)
+    config.task = dict(name="next_token", chunk=0 if arg.tiny else 64)
+    schedule = dict(name="linear", warmup="5%")
+    config.optimizer = dict(name="adamw", lr=3e-3, weight_decay=0.1, clip=1.0, b2=0.98)
+    config.optimizer.schedule = schedule
+    config.duration = "6 epochs"
+    if arg.tiny:
+        imdb_mlm.shrink(config)
+        config.model.mlp_dim = 32
+    return config
