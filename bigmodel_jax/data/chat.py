@@ -19,6 +19,7 @@ from bigmodel_jax.data import records, tokenizing
 from bigmodel_jax.data import splits as splitting
 from bigmodel_jax.data.corpora import by_split
 from bigmodel_jax.data.corpus import find_split
+from bigmodel_jax.data.hashes import text_hashes
 from bigmodel_jax.data.order import Epochs, Plan, batches_per_epoch, plan_epoch
 from bigmodel_jax.data.packing import Runs, fill, make_index
 from bigmodel_jax.data.rows import check_buckets
@@ -169,7 +170,7 @@ class Source:
         expression = find_split(self._splits, split)
         read = self._read.get(splitting.split_name(expression), [])
         texts = [tuple(m["content"] for m in messages) for _, messages in read]
-        positions = splitting.parse(expression, self._sizes, lambda: texts)[1]
+        positions = splitting.parse(expression, self._sizes, lambda: text_hashes(texts))[1]
         return [read[i] for i in positions]
 
     def _encode(self, conversations, template, say: bool) -> tuple[np.ndarray, np.ndarray]:

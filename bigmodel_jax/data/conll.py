@@ -19,6 +19,7 @@ from bigmodel_jax.data import tagged
 from bigmodel_jax.data.corpora import by_split
 from bigmodel_jax.data.corpus import find_split
 from bigmodel_jax.data.encoding import save_labels
+from bigmodel_jax.data.hashes import text_hashes
 from bigmodel_jax.data.order import Epochs, Plan, batches_per_epoch, plan_epoch
 from bigmodel_jax.data.rows import check_buckets
 from bigmodel_jax.data.tagged import Sentence
@@ -155,8 +156,7 @@ class Source:
         expression = find_split(self._splits, split)
         name = splitting.split_name(expression)
         read = self._read.get(name, [])
-        texts = [(" ".join(sentence.words),) for sentence in read] if "hash" in expression else []
-        positions = splitting.parse(expression, self._sizes, lambda: texts)[1]
+        positions = splitting.parse(expression, self._sizes, lambda: text_hashes(_texts(read)))[1]
         return [read[i] for i in positions]
 
     def _plan(self, epoch) -> Plan:
@@ -173,6 +173,10 @@ class Source:
     def _planned(self, step):
         plan, position = self._epochs.at(step)
         return plan.indices[position], int(plan.lengths[position])
+
+
+def _texts(sentences: Sequence[Sentence]) -> list[tuple[str]]:
+    return [(" ".join(sentence.words),) for sentence in sentences]
 
 
 Row = tuple[np.ndarray, np.ndarray]  # tokens, labels; int32 [length]

@@ -23,6 +23,7 @@ from bigmodel_jax import config
 from bigmodel_jax.data import records
 from bigmodel_jax.data import splits as splitting
 from bigmodel_jax.data.compressed import CODECS, extension
+from bigmodel_jax.data.corpus import positions
 from bigmodel_jax.data.layout import SPLITS, split_of
 from bigmodel_jax.data.plain_text import Piece, clean_cuts, pieces
 from bigmodel_jax.data.readers import Unavailable, texts_of
@@ -144,10 +145,7 @@ class Readings:
 
     def positions(self, expression: str) -> np.ndarray:
         """Where the examples of a slice are, as data/splits.py has it."""
-        name = splitting.split_name(expression)
-        return splitting.parse(
-            expression, self.sizes, lambda: map(texts_of, self._reader.examples(name))
-        )[1]
+        return positions(self._reader, expression, self._arguments[1])
 
     def texts(self, expression: str) -> Iterator[str]:
         """The texts of a slice."""

@@ -37,6 +37,11 @@ def text_hash(texts: Sequence[str]) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little") >> 2
 
 
+def text_hashes(texts: Sequence[Sequence[str]]) -> np.ndarray:
+    """The same of texts in memory, int64 [texts]."""
+    return np.array([text_hash(text) for text in texts], np.int64)
+
+
 def _hashed(examples: Iterable[Mapping], total: int) -> Iterator[int]:
     """The hashes of examples; shows how many of all are done."""
     with progress("Hashing texts", total, "texts", every=20.0) as advance:

@@ -153,3 +153,10 @@ def test_what_is_wrong_in_a_file_is_named_with_its_line(source, tmp_path, line, 
 def test_what_a_user_can_get_wrong_is_said(source, changes, complaint):
     with pytest.raises(UserError, match=complaint):
         source(**changes)
+
+
+def test_a_split_by_hash_has_each_conversation_on_one_side(source):
+    splits = dict(train="train[hash :60%]", val="train[hash 60%:]")
+    made = [source(splits=splits, split=s, training=False, packing="documents") for s in splits]
+    sizes = [one.examples for one in made]
+    assert sum(sizes) == 4 * len(CONVERSATIONS) and all(size % 4 == 0 for size in sizes)

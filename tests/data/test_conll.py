@@ -146,3 +146,11 @@ def test_what_is_wrong_in_a_file_is_named_with_its_line(source, tmp_path, conten
 def test_what_a_user_can_get_wrong_is_said(source, changes, complaint):
     with pytest.raises(UserError, match=complaint):
         source(**changes)
+
+
+def test_a_split_by_hash_has_each_sentence_on_one_side(source, tmp_path):
+    distinct = [[(f"No{i}", "B-LOC"), ("is", "O")] for i in range(20)]
+    (tmp_path / "train.txt").write_text(text(distinct * 2))
+    splits = dict(train="train[hash :60%]", val="train[hash 60%:]")
+    sizes = [source(splits=splits, split=split, training=False).examples for split in splits]
+    assert sum(sizes) == 40 and min(sizes) > 0 and all(size % 2 == 0 for size in sizes)

@@ -299,3 +299,15 @@ def test_files_named_after_splits_are_these_splits(tmp_path, data_dir):
     with pytest.raises(UserError, match="other.jsonl is not"):
         Source(**options)
     assert os.path.exists(tmp_path / "val.jsonl")
+
+
+def test_a_reader_is_cut_into_the_very_examples_that_a_classifier_has(data_dir):
+    from bigmodel_jax.data import text
+
+    reader = dict(name="synthetic_reviews", train_size=60, test_size=5)
+    splits = dict(train="train[hash :70%]", val="train[hash 70%:]", test="test")
+    options = dict(reader=reader, splits=splits, batch_size=4, data_dir=data_dir, training=False)
+    classified = text.Source(**options, tokenizer=dict(name="words"), max_length=64, split="val")
+    made = Source(**options, tokenizer=BPE, length=512, packing="documents", split="val")
+    texts = [found for found, _ in segments(epoch(made), made)]
+    assert sorted(texts) == sorted(classified.texts(range(classified.examples)))
