@@ -10,7 +10,7 @@ gpu   6 layers of 6 heads, 384 wide, context 256, batch 64, 5,000 steps, dropout
       not yet run, for it needs a GPU
 """
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_dict
 
 from bigmodel_jax.config import DEFAULTS, parse_arg
 
@@ -21,16 +21,18 @@ def get_config(arg=None):
     config.seed = arg.seed
     config.data = dict(
         name="tokens",
-        path="",
-        dataset="tinyshakespeare",
+        path=config_dict.placeholder(str),
+        dataset=config_dict.placeholder(str),
         tokenizer=dict(name="characters"),
-        splits=dict(train="train", val="val"),
+        splits=dict(train="train[:90%]", val="train[90%:]"),  # of a file; prepared, by its own
     )
+    config.data.dataset = "tinyshakespeare"
     config.task = dict(name="next_token")
     config.evals = dict(val=dict(name="language", split="val", every="end"))
     RECIPES[arg.variant](config)
-    if arg.tiny:
-        config.data.update(length=16, batch_size=8)
+    if arg.tiny:  # on generated text, so that it runs anywhere
+        config.data.reader = dict(name="synthetic_reviews", train_size=320, test_size=96)
+        config.data.update(dataset=None, length=16, batch_size=8)
         config.model.update(width=16, num_layers=2, num_heads=2)
         config.duration = "20 steps"
     return config
@@ -38,7 +40,8 @@ def get_config(arg=None):
 
 def cpu(config):
     """nanoGPT's recipe for a laptop."""
-    config.data.update(length=64, batch_size=12)
+    config.data.update(length=64, batch_size=12, resident=True)
+    config.repeat = 10
     config.model = dict(name="gpt", width=128, num_layers=4, num_heads=4, bias=False, mlp="gelu")
     config.model.dtype = "bfloat16"
     schedule = dict(name="cosine", warmup="100 steps", end=0.1)

@@ -41,7 +41,8 @@ def resolve_data(
     substitute, strict = None, strict or bool(data.pop("strict", False))
     if data.get("path") and "candidates" in data:
         del data["candidates"]  # the user's own text instead
-    if "reader" not in data and "candidates" not in data:
+    labelled = data.get("name") == "text"  # others look into their readers themselves
+    if "candidates" not in data and not (labelled and "reader" in data):
         return _with_absolute_paths(data), None
     if "candidates" in data:
         chosen = resolve(

@@ -37,6 +37,9 @@ CONFIGS = {
     "imdb-bilstm": shipped("imdb", "bilstm,tiny"),
     "imdb-textcnn": shipped("imdb", "textcnn,tiny"),
     "imdb-transformer": shipped("imdb", "transformer,tiny"),
+    "gpt-shakespeare": shipped("gpt_shakespeare", "best,tiny"),
+    "imdb-mlm": shipped("imdb_mlm", "tiny"),
+    "imdb-lm": shipped("imdb_lm", "tiny"),
 }
 ALL = {**STRAINS, **CONFIGS}
 # Those whose batch comes from a source: the laws that need the same batch twice.
