@@ -51,6 +51,18 @@ def shard(x: jax.Array, *names: str | None) -> Any:
     return nn.with_logical_constraint(x, names)
 
 
+def spec(*names: str | None) -> P:
+    """Where the current rules put axes of these names: `spec("batch", None)`."""
+    return P(*nn.logical_to_mesh_axes(names) or ())
+
+
+def parts(*names: str) -> int:
+    """Into how many the current mesh and rules split axes of these names; 1 without a mesh."""
+    mesh = jax.sharding.get_abstract_mesh()
+    targets = [(t,) if isinstance(t, str) else t or () for t in spec(*names)]
+    return math.prod(mesh.shape[axis] for target in targets for axis in target if not mesh.empty)
+
+
 def make_mesh(sizes: Mapping[str, int], devices=None) -> Mesh:
     """A mesh over all devices; one axis may be -1, "all that are left".
 

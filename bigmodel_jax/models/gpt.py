@@ -199,10 +199,7 @@ class Model(nn.Module):
         if mask is not None:
             # Nobody looks at padding, but a NaN times a weight of 0 is NaN.
             x = jnp.where(mask.astype(bool)[..., None], x, jnp.zeros((), x.dtype))
-            if mask.dtype == jnp.bool_:
-                view["mask"] = mask[:, None, None, :]
-            else:
-                view["segments"] = mask
+            view["segments"] = mask.astype(jnp.int32)
         return self.decoder(x, train=train, **view)[0]
 
     def logits(self, hidden: jax.Array) -> jax.Array:

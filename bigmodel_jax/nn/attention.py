@@ -4,8 +4,9 @@
     attention(q, k, v, causal=True)             sees itself and what came before
     attention(q, k, v, segments=segments)       sees its own document in a packed row
 
-On a GPU it is cuDNN's flash attention through jax.nn.dot_product_attention. What that does not do,
-and every other device, has it written out (nn/written_attention.py).
+On a GPU it is cuDNN's flash attention through jax.nn.dot_product_attention, on a TPU the splash
+kernel (nn/splash_attention.py). What those do not do, and every other device, has it written out
+(nn/written_attention.py).
 """
 
 from typing import Literal
@@ -14,9 +15,10 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from bigmodel_jax import sharding
 from bigmodel_jax.nn.written_attention import written_attention
 
-Form = Literal["cudnn", "written"]
+Form = Literal["cudnn", "splash", "written"]
 
 
 def attention(
@@ -55,9 +57,18 @@ def attention(
         `[batch, length, heads, head_dim]`, in q's dtype.
     """
     scale = float(q.shape[-1] ** -0.5) if scale is None else scale
-    sparse = window is None or (causal and isinstance(window, int))
-    dense = mask is not None or segments is not None or not sparse
-    form = choose(jax.default_backend(), q.shape, k.shape, q.dtype, dense, softcap is not None)
+    varying = mask is not None or isinstance(window, jax.Array)
+    dense = varying or segments is not None or (window is not None and not causal)
+    split = sharding.parts("length") > 1
+    shapes = q.shape, k.shape
+    form = choose(
+        jax.default_backend(), *shapes, q.dtype, varying, dense, softcap is not None, split
+    )
+    if form == "splash":
+        # Pallas takes half a second to import, which other devices need not wait for.
+        from bigmodel_jax.nn.splash_attention import splash_attention
+
+        return splash_attention(q, k, v, segments, causal, window, softcap, scale)
     if form == "cudnn" and not dense:
         return flash_attention(q, k, v, None, causal, window, scale)
     look = visible(q.shape[1], k.shape[1], mask, causal, segments, window)
@@ -71,20 +82,33 @@ def choose(
     q_shape: tuple[int, ...],
     k_shape: tuple[int, ...],
     dtype: DTypeLike,
+    varying: bool,
     dense: bool,
     softcap: bool,
+    split: bool,
 ) -> Form:
-    """The form of attention for a device, shapes as `attention` has them; `dense`: under a mask.
+    """The form of attention for a device; shapes as `attention` has them.
 
     cuDNN wants 16-bit floats, heads of up to 128 dimensions in eights and, under a mask, even
-    lengths; it knows no softcap. One query, in decoding, is better off without it.
+    lengths; it knows no softcap. One query, in decoding, is better off without it. The TPU's kernel
+    wants self-attention in blocks of 128.
+
+    Args:
+        varying: the view is limited by a mask, or by a window that is known only at run time.
+        dense: it is limited by something that cuDNN takes as a mask.
+        softcap: there is one.
+        split: the mesh splits the length.
     """
     (_, length, _, head_dim), keys = q_shape, k_shape[1]
-    small = jnp.dtype(dtype) in (jnp.bfloat16, jnp.float16)
-    fits = head_dim <= 128 and head_dim % 8 == 0 and length > 1
-    even = not dense or (length % 2 == 0 and keys % 2 == 0)
-    if backend == "gpu" and small and fits and even and not softcap:
-        return "cudnn"
+    if backend == "gpu" and not softcap:
+        small = jnp.dtype(dtype) in (jnp.bfloat16, jnp.float16)
+        fits = head_dim <= 128 and head_dim % 8 == 0 and length > 1
+        even = not dense or (length % 2 == 0 and keys % 2 == 0)
+        if small and fits and even:
+            return "cudnn"
+    blocks = length == keys and length % 128 == 0 and head_dim % 64 == 0
+    if backend == "tpu" and blocks and not (varying or split):
+        return "splash"
     return "written"
 
 

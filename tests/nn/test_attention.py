@@ -2,13 +2,16 @@
 
 import functools
 import itertools
+from contextlib import nullcontext
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from bigmodel_jax import sharding
 from bigmodel_jax.nn.attention import attention, choose, flash_attention, visible
+from bigmodel_jax.nn.splash_attention import splash_attention
 from bigmodel_jax.nn.written_attention import written_attention
 
 BATCH, LENGTH, HEADS, SIZE = 3, 6, 4, 8
@@ -198,26 +201,63 @@ def test_causal_windows_are_handed_to_jaxs_own_in_its_count(window):
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "backend, dtype, length, size, dense, softcap, want",
+CHOICES = [
+    ("gpu", jnp.bfloat16, 1024, 64, {}, "cudnn"),
+    ("gpu", jnp.float16, 1023, 128, {}, "cudnn"),
+    ("gpu", jnp.bfloat16, 1024, 64, {"varying": True, "dense": True}, "cudnn"),
+    ("gpu", jnp.bfloat16, 1023, 64, {"dense": True}, "written"),
+    ("gpu", jnp.float32, 1024, 64, {}, "written"),
+    ("gpu", jnp.bfloat16, 1024, 256, {}, "written"),
+    ("gpu", jnp.bfloat16, 1024, 36, {}, "written"),
+    ("gpu", jnp.bfloat16, 1024, 64, {"softcap": True}, "written"),
+    ("gpu", jnp.bfloat16, 1, 64, {}, "written"),
+    ("tpu", jnp.bfloat16, 1024, 64, {"dense": True}, "splash"),
+    ("tpu", jnp.float32, 384, 256, {"softcap": True}, "splash"),
+    ("tpu", jnp.bfloat16, 1024, 64, {"varying": True, "dense": True}, "written"),
+    ("tpu", jnp.bfloat16, 1024, 64, {"split": True}, "written"),
+    ("tpu", jnp.bfloat16, 1000, 64, {}, "written"),
+    ("tpu", jnp.bfloat16, 1024, 32, {}, "written"),
+    ("cpu", jnp.bfloat16, 1024, 64, {}, "written"),
+]
+
+
+@pytest.mark.parametrize("backend, dtype, length, size, view, want", CHOICES)
+def test_the_form_is_chosen_by_what_the_kernel_can(backend, dtype, length, size, view, want):
+    shape = (2, length, HEADS, size)
+    view = {"varying": False, "dense": False, "softcap": False, "split": False, **view}
+    assert choose(backend, shape, shape, dtype, **view) == want
+
+
+@pytest.mark.parametrize(  # interpreted, the kernel takes seconds: no grid of options
+    "groups, mesh, view",
     [
-        ("gpu", jnp.bfloat16, 1024, 64, False, False, "cudnn"),
-        ("gpu", jnp.float16, 1023, 128, False, False, "cudnn"),
-        ("gpu", jnp.bfloat16, 1024, 64, True, False, "cudnn"),
-        ("gpu", jnp.bfloat16, 1023, 64, True, False, "written"),
-        ("gpu", jnp.float32, 1024, 64, False, False, "written"),
-        ("gpu", jnp.bfloat16, 1024, 256, False, False, "written"),
-        ("gpu", jnp.bfloat16, 1024, 36, False, False, "written"),
-        ("gpu", jnp.bfloat16, 1024, 64, False, True, "written"),
-        ("gpu", jnp.bfloat16, 1, 64, False, False, "written"),
-        ("cpu", jnp.bfloat16, 1024, 64, False, False, "written"),
+        (4, None, {"causal": True, "segments": True}),
+        (1, None, {"causal": False, "window": 70}),
+        (2, None, {"causal": True, "window": 70, "softcap": 0.7, "scale": 0.2}),
+        (2, {"data": 2, "tensor": 2}, {"causal": False, "segments": True}),
     ],
 )
-def test_the_form_is_chosen_by_what_the_kernel_can(
-    backend, dtype, length, size, dense, softcap, want
-):
-    shape = (2, length, HEADS, size)
-    assert choose(backend, shape, shape, dtype, dense, softcap) == want
+def test_the_form_for_a_tpu_is_the_same_function(groups, mesh, view):
+    rng = np.random.default_rng(0)
+    shapes = [(256, 4), (256, groups), (256, groups), (256, 4)]
+    inputs = [jnp.asarray(rng.normal(size=(2, *shape, 64)), jnp.float32) for shape in shapes]
+    view = {"segments": False, "window": None, "softcap": None, "scale": 0.125, **view}
+    view["segments"] = (
+        jnp.asarray(np.arange(256) // [[100], [60]] + 1) if view["segments"] else None
+    )
+    want = value_and_gradients(lambda *x: attention(*x, **view), inputs)
+
+    def kernel(*x):
+        return splash_attention(*x, **view, interpret=True)
+
+    layout = nullcontext()
+    if mesh:
+        devices = jax.devices()[:4]
+        layout = sharding.use(sharding.make_mesh(mesh, devices))
+    with layout:
+        got = jax.jit(lambda x: value_and_gradients(kernel, x))(inputs)
+    for a, b in zip(got, want, strict=True):
+        assert np.linalg.norm(a - b) < 1e-5 * np.linalg.norm(b)
 
 
 def test_nothing_limits_the_view_unless_asked():
