@@ -59,12 +59,18 @@ def attention(
     scale = float(q.shape[-1] ** -0.5) if scale is None else scale
     varying = mask is not None or isinstance(window, jax.Array)
     dense = varying or segments is not None or (window is not None and not causal)
-    split = sharding.parts("length") > 1
-    shapes = q.shape, k.shape
     form = choose(
-        jax.default_backend(), *shapes, q.dtype, varying, dense, softcap is not None, split
+        jax.default_backend(),
+        q.shape,
+        k.shape,
+        q.dtype,
+        varying=varying,
+        dense=dense,
+        softcap=softcap is not None,
+        whole=_whole(q.shape, k.shape),
     )
     if form == "splash":
+        assert not isinstance(window, jax.Array)
         # Pallas takes half a second to import, which other devices need not wait for.
         from bigmodel_jax.nn.splash_attention import splash_attention
 
@@ -85,7 +91,7 @@ def choose(
     varying: bool,
     dense: bool,
     softcap: bool,
-    split: bool,
+    whole: bool,
 ) -> Form:
     """The form of attention for a device; shapes as `attention` has them.
 
@@ -97,7 +103,7 @@ def choose(
         varying: the view is limited by a mask, or by a window that is known only at run time.
         dense: it is limited by something that cuDNN takes as a mask.
         softcap: there is one.
-        split: the mesh splits the length.
+        whole: each device of the mesh has whole texts and whole heads.
     """
     (_, length, _, head_dim), keys = q_shape, k_shape[1]
     if backend == "gpu" and not softcap:
@@ -107,9 +113,15 @@ def choose(
         if small and fits and even:
             return "cudnn"
     blocks = length == keys and length % 128 == 0 and head_dim % 64 == 0
-    if backend == "tpu" and blocks and not (varying or split):
+    if backend == "tpu" and blocks and whole and not varying:
         return "splash"
     return "written"
+
+
+def _whole(q_shape, k_shape):
+    counts = {"batch": q_shape[0], "heads": q_shape[2], "groups": k_shape[2]}
+    even = all(count % sharding.parts(axis) == 0 for axis, count in counts.items())
+    return even and sharding.parts("length") == 1
 
 
 def visible(length, keys, mask, causal, segments, window) -> jax.Array | None:

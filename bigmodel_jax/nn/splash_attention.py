@@ -3,6 +3,8 @@
 The compiler cannot split a kernel, so each device is given its own rows and heads.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_kernel as kernels
@@ -25,6 +27,7 @@ def splash_attention(
     """`attention` (nn/attention.py) of lengths in multiples of 128; no general mask.
 
     Args:
+        q, k, v: as there, of rows and heads that the mesh divides.
         interpret: run the kernel as plain JAX, on any device, for tests.
     """
     q = (q.astype(jnp.float32) * scale).astype(q.dtype)
@@ -32,10 +35,8 @@ def splash_attention(
     def local(q, k, v, segments):
         kernel = _kernel(q.shape[1], q.shape[2], causal, window, softcap, interpret)
         q, k, v = (x.swapaxes(1, 2) for x in (q, k, v))
-        if segments is None:
-            out = jax.vmap(kernel)(q, k, v)
-        else:
-            out = jax.vmap(kernel)(q, k, v, kernels.SegmentIds(segments, segments))
+        packed = () if segments is None else (kernels.SegmentIds(segments, segments),)
+        out: Any = jax.vmap(kernel)(q, k, v, *packed)
         return out.swapaxes(1, 2)
 
     axis = "heads" if k.shape[2] == q.shape[2] else "groups"

@@ -87,13 +87,17 @@ class Stack(nn.Module):
         """`view` is what SelfAttention takes but the window; returns x and the cache, of all layers."""
         windows = [self.windows[i % len(self.windows)] for i in range(self.num_layers)]
 
-        def call(block, x, window, cache):
-            return block(x, window=window, cache=cache, train=train, **view)
-
         if self.remat not in REMATS:
             raise UserError(f"model.remat is {self.remat!r}.{nearest(self.remat, REMATS)}")
-        if self.remat != "none":
-            call = nn.remat(call, policy=REMATS[self.remat], prevent_cse=not self.scan)
+
+        def call(block, x, window, cache):
+            # Closed over, not an argument: that would be traced, and no kernel could skip by it.
+            def layer(block, x, cache):
+                return block(x, window=window, cache=cache, train=train, **view)
+
+            if self.remat != "none":
+                layer = nn.remat(layer, policy=REMATS[self.remat], prevent_cse=not self.scan)
+            return layer(block, x, cache)
 
         if self.scan:
             x, cache = self._scan(call, x, windows, cache)
@@ -102,8 +106,7 @@ class Stack(nn.Module):
             for i, window in enumerate(windows):
                 name = f"block_{i}"
                 given = None if cache is None else cache[name]
-                block = self.block(name=name)
-                x, layers[name] = call(block, x, window, given)
+                x, layers[name] = call(self.block(name=name), x, window, given)
             cache = layers
         return x if self.norm is None else self.norm(name="norm")(x), cache
 

@@ -214,7 +214,7 @@ CHOICES = [
     ("tpu", jnp.bfloat16, 1024, 64, {"dense": True}, "splash"),
     ("tpu", jnp.float32, 384, 256, {"softcap": True}, "splash"),
     ("tpu", jnp.bfloat16, 1024, 64, {"varying": True, "dense": True}, "written"),
-    ("tpu", jnp.bfloat16, 1024, 64, {"split": True}, "written"),
+    ("tpu", jnp.bfloat16, 1024, 64, {"whole": False}, "written"),
     ("tpu", jnp.bfloat16, 1000, 64, {}, "written"),
     ("tpu", jnp.bfloat16, 1024, 32, {}, "written"),
     ("cpu", jnp.bfloat16, 1024, 64, {}, "written"),
@@ -224,7 +224,7 @@ CHOICES = [
 @pytest.mark.parametrize("backend, dtype, length, size, view, want", CHOICES)
 def test_the_form_is_chosen_by_what_the_kernel_can(backend, dtype, length, size, view, want):
     shape = (2, length, HEADS, size)
-    view = {"varying": False, "dense": False, "softcap": False, "split": False, **view}
+    view = {"varying": False, "dense": False, "softcap": False, "whole": True, **view}
     assert choose(backend, shape, shape, dtype, **view) == want
 
 
@@ -258,6 +258,21 @@ def test_the_form_for_a_tpu_is_the_same_function(groups, mesh, view):
         got = jax.jit(lambda x: value_and_gradients(kernel, x))(inputs)
     for a, b in zip(got, want, strict=True):
         assert np.linalg.norm(a - b) < 1e-5 * np.linalg.norm(b)
+
+
+@pytest.mark.parametrize("mesh, rows", [({"tensor": 8}, 8), ({"data": 8}, 4), ({"sequence": 8}, 8)])
+def test_a_kernel_is_not_chosen_where_a_device_would_have_part_of_a_text_or_head(
+    mesh, rows, monkeypatch
+):
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+    q = jax.ShapeDtypeStruct((rows, 128, 4, 64), jnp.float32)
+
+    def kernels():
+        return str(jax.make_jaxpr(attention)(q, q, q)).count("pallas_call")
+
+    assert kernels() == 1
+    with sharding.use(sharding.make_mesh(mesh)):
+        assert kernels() == 0
 
 
 def test_nothing_limits_the_view_unless_asked():

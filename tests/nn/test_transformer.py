@@ -204,6 +204,21 @@ def test_it_keeps_less_the_more_it_computes_anew(x):
     assert kept["full"] < kept["dots"] < kept["none"]
 
 
+@pytest.mark.parametrize("scan", [False, True])
+@pytest.mark.parametrize("remat", REMATS)
+def test_kernels_are_told_a_window_as_a_number(x, remat, scan, monkeypatch):
+    seen = []
+
+    def attention(q, k, v, *, window, **options):
+        seen.append(window)
+        return q
+
+    stack, params = build(x, causal=True, windows=(3,), remat=remat, scan=scan)
+    monkeypatch.setattr("bigmodel_jax.nn.self_attention.attention", attention)
+    jax.grad(lambda p: stack.apply({"params": p}, x)[0].sum())(params)
+    assert seen and all(type(window) is int for window in seen)
+
+
 def test_dropout_differs_from_layer_to_layer_of_a_scan_and_is_kept_by_remat(x):
     noisy = []
     for remat in ("none", "full"):
