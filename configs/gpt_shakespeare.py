@@ -44,7 +44,7 @@ def cpu(config):
     config.repeat = 10
     config.model = dict(name="gpt", width=128, num_layers=4, num_heads=4, bias=False, mlp="gelu")
     config.model.dtype = "bfloat16"
-    schedule = dict(name="cosine", warmup="100 steps", end=0.1)
+    schedule = dict(name="cosine", warmup="5%", end=0.1)
     config.optimizer = dict(name="adamw", lr=1e-3, b2=0.99, weight_decay=0.1, clip=1.0)
     config.optimizer.schedule = schedule
     config.duration = "2000 steps"
@@ -62,6 +62,7 @@ def gpu(config):
     cpu(config)
     config.data.update(length=256, batch_size=64)
     config.model.update(width=384, num_layers=6, num_heads=6, dropout=0.2)
+    config.optimizer.schedule.warmup = "2%"
     config.evals.val.every = "250 steps"
     config.early_stopping = dict(metric="val/loss", mode="min", patience=0)
     config.duration = "5000 steps"
