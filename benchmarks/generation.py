@@ -51,7 +51,8 @@ def rates(model, variables, mesh, rows: int) -> tuple[float, float]:
         action()
         return time.perf_counter() - start
 
-    cached(), uncached()  # compile
+    for action in (cached, uncached):  # compile
+        action()
     return rows * count / seconds(cached), rows * WITHOUT / seconds(uncached)
 
 

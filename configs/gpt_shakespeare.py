@@ -33,7 +33,8 @@ def get_config(arg=None):
     if arg.tiny:  # on generated text, so that it runs anywhere
         config.data.reader = dict(name="synthetic_reviews", train_size=320, test_size=96)
         config.data.update(dataset=None, length=16, batch_size=8)
-        config.model.update(width=16, num_layers=2, num_heads=2)
+        config.model.update(width=16, num_layers=2, num_heads=4)
+        config.model.vocabulary_size = 64  # more than it has: eight devices divide it
         config.duration = "20 steps"
     return config
 

@@ -50,5 +50,5 @@ def corpus(config, tiny):
 
 def shrink(config):
     """A model that trains in seconds."""
-    config.model.update(width=16, num_layers=2, num_heads=2)
+    config.model.update(width=16, num_layers=2, num_heads=4)
     config.duration = "2 epochs"

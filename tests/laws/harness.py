@@ -47,6 +47,7 @@ CONFIGS = {
     "imdb-lm": shipped("imdb_lm", "tiny"),
 }
 ALL = {**STRAINS, **CONFIGS}
+LANGUAGE = ("gpt-shakespeare", "imdb-mlm", "imdb-lm")  # of running text, without labels
 # Those whose batch comes from a source: the laws that need the same batch twice.
 WITH_SOURCE = {k: v for k, v in ALL.items() if k not in ("rollout", "actor")}
 
@@ -116,6 +117,6 @@ def relative_distance(a, b) -> float:
 
 
 __all__ = [
-    "ALL", "CONFIGS", "STRAINS", "WITH_SOURCE", "assert_same_bits", "loss_of", "relative_distance",
+    "ALL", "CONFIGS", "LANGUAGE", "STRAINS", "WITH_SOURCE", "assert_same_bits", "loss_of", "relative_distance",
     "run_steps", "saved_arrays", "train", "trees",
 ]  # fmt: skip
