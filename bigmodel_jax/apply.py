@@ -135,7 +135,8 @@ class Applied(Loaded):
                 "no presence=None, a factor for each token's embedding, [batch, length]."
             )
         exact = {**self.config, "model": _in_float32(self.config["model"])}
-        slopes = make_slopes(experiment.make_task(exact))
+        task = experiment.make_task(exact)
+        slopes = make_slopes(task.task if hasattr(task, "merge") else task)
         return jax.jit(slopes, out_shardings=self._everywhere)
 
     def _not_read(self, text) -> dict[int, int]:

@@ -9,7 +9,7 @@ import pytest
 from bigmodel_jax import sharding, trees
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.layers import stack_layers
-from bigmodel_jax.models.gpt import VARIANTS, Model, init_cache
+from bigmodel_jax.models.gpt import VARIANTS, Model
 from tests.models.text_models import (
     assert_dropout_acts_in_training_only,
     assert_padding_does_not_matter,
@@ -87,7 +87,7 @@ def test_decoding_with_a_cache_gives_the_logits_of_the_whole_text(style, scan):
     decode = jax.jit(lambda *inputs: model.apply(variables, *inputs, method="decode"))
     prompts = np.array([4, 2, 3])  # of different lengths, padded on the right to 4
     positions = np.broadcast_to(np.arange(4), (3, 4))
-    logits, cache = decode(TOKENS[:, :4], positions, init_cache(model, 3, LENGTH))
+    logits, cache = decode(TOKENS[:, :4], positions, model.init_cache(3, LENGTH))
     for row, prompt in enumerate(prompts):
         np.testing.assert_allclose(logits[row, :prompt], want[row, :prompt], rtol=1e-4, atol=1e-5)
     rows = np.arange(3)
