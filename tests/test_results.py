@@ -35,8 +35,10 @@ def test_a_result_is_whole_and_its_summary_follows_from_its_values(config, varia
 @pytest.mark.parametrize("config, variant", EXPECTED)
 def test_docstring_and_readme_state_the_measured_numbers(config, variant):
     result = EXPECTED[config, variant]
-    stated = f"{100 * result['mean']:.2f}"
-    stated += f" +- {100 * result['std']:.2f}" if "std" in result else " (one seed)"
+    # A loss in nats, a share in percent.
+    scale, digits = (1, 4) if result["metric"].endswith("loss") else (100, 2)
+    stated = f"{scale * result['mean']:.{digits}f}"
+    stated += f" +- {scale * result['std']:.{digits}f}" if "std" in result else " (one seed)"
     docstring = importlib.import_module(f"configs.{config}").__doc__
     assert any(variant in line and stated in line for line in docstring.splitlines()), stated
     readme = (ROOT / "README.md").read_text().splitlines()
