@@ -1,5 +1,6 @@
 """What all evaluators share: one pass over a split, each example once."""
 
+import abc
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -11,7 +12,7 @@ from bigmodel_jax.data.prefetch import Prefetch
 from bigmodel_jax.errors import UserError
 
 
-class Pass:
+class Pass(abc.ABC):
     """Goes through a split; a subclass says what is computed of a batch, and makes numbers of it.
 
     A subclass has `compute(task, variables, batch)`, which is jitted, and `run(variables) ->
@@ -65,9 +66,13 @@ class Pass:
             self._source = self._open(split=self._split, batch_size=self._batch_size)
         return self._source
 
+    @abc.abstractmethod
     def compute(self, task: Any, variables: Mapping, batch: Any) -> Any:
         """A pytree of arrays."""
-        raise NotImplementedError
+
+    @abc.abstractmethod
+    def run(self, variables: Mapping) -> dict[str, float]:
+        """Numbers by name."""
 
     def results(self, variables: Mapping) -> Iterator[tuple[int, Any]]:
         """(step, what `compute` gives, on the host) of every batch."""
