@@ -1,13 +1,20 @@
 """A character-level GPT on Shakespeare: nanoGPT's two recipes, and a better one of the same cost.
 
-python -m bigmodel_jax.prepare tinyshakespeare --from=tinyshakespeare.txt
-python -m bigmodel_jax.main --config=configs/gpt_shakespeare.py:cpu
-python -m bigmodel_jax.generate --workdir=runs/gpt_shakespeare-cpu --prompt="ROMEO:" --max_tokens=200
+    python -m bigmodel_jax.prepare tinyshakespeare --from=tinyshakespeare.txt
+    python -m bigmodel_jax.main --config=configs/gpt_shakespeare.py:cpu
+    python -m bigmodel_jax.generate --workdir=runs/gpt_shakespeare-cpu --prompt="ROMEO:" --max_tokens=200
 
-cpu   4 layers of 4 heads, 128 wide, context 64, batch 12, 2,000 steps (nanoGPT prints 1.88)
-best  as many parameters and tokens, another network and optimizer
-gpu   6 layers of 6 heads, 384 wide, context 256, batch 64, 5,000 steps, dropout 0.2 (1.4697):
-      not yet run, for it needs a GPU
+    cpu   4 layers of 4 heads, 128 wide, context 64, batch 12, 2,000 steps (nanoGPT prints 1.88):
+          val loss (cpu) 1.9008 +- 0.0026 over 3 seeds, 1.0 to 1.2 minutes a seed
+    best  as many parameters and tokens, another network and step size:
+          val loss (best) 1.6605 +- 0.0039 over 3 seeds, 1.2 to 1.4 minutes a seed
+    gpu   6 layers of 6 heads, 384 wide, context 256, batch 64, 5,000 steps, dropout 0.2 (1.4697):
+          not yet run, for it needs a GPU
+
+The loss is in nats a character, over the whole validation text in windows of the context; mean and
+standard deviation, on 2 cores of an AMD EPYC (Zen 4), 2026-11-28. nanoGPT's is an estimate from 20
+batches. What makes best better was chosen on the last tenth of the training text; cpu is as it is.
+`--config.data.path=FILE` trains on a text of your own, whose last tenth validates.
 """
 
 from ml_collections import ConfigDict, config_dict
