@@ -28,7 +28,9 @@ def define_flags() -> None:
         "stop", [], "A text before which to stop; may be given several times."
     )
     flags.DEFINE_integer("seed", 0, "Of what is drawn.")
-    flags.DEFINE_integer("beams", 0, "Search for the likeliest text with so many beams.")
+    flags.DEFINE_integer(
+        "beams", 0, "Search for the likeliest text with so many beams.", lower_bound=0
+    )
     flags.DEFINE_float("length_penalty", 1.0, "Of beams: above 0 favours longer texts.")
 
 
@@ -49,9 +51,9 @@ def main() -> None:
         options.min_p,
         options.repetition_penalty,
     )
-    stops = [
-        stop.encode().decode("unicode_escape") if "\\" in stop else stop for stop in options.stop
-    ]
+    stops = [stop.replace("\\n", "\n").replace("\\t", "\t") for stop in options.stop]
+    if options.beams and stops:
+        raise UserError("--stop is of texts that are drawn, and --beams searches: leave out one.")
     with load_writer(options.workdir, sampling) as writer:
         if options.beams:
             texts = writer.search(

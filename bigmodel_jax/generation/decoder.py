@@ -56,6 +56,7 @@ class Decoder:
         sampling: how tokens are drawn.
         ends: ids after which a row has ended.
         context: cache slots a row; by default the model's max_length.
+        known: ids that the tokenizer has; a model may have more, which are never drawn.
     """
 
     def __init__(
@@ -66,11 +67,12 @@ class Decoder:
         sampling: Sampling,
         ends: Sequence[int] = (),
         context: int | None = None,
+        known: int | None = None,
     ):
         self.context: int = context or model.max_length
         self._model, self._mesh, self._sampling = model, mesh, sampling.check()
         self._params = {k: v for k, v in variables.items() if k != "ema"}
-        self._ends = tuple(ends)
+        self._ends, self._size = tuple(ends), known or model.vocabulary_size
         self._rows = mesh.shape["data"] * mesh.shape["fsdp"]
         self._prefill = jax.jit(self._prefill_all)
         self._advance = jax.jit(self._draw_some, static_argnames="count", donate_argnames="state")
@@ -139,7 +141,7 @@ class Decoder:
         @jax.jit
         def search(params, state: State):
             def next_logits(ids, positions, cache):
-                return self._model.apply(params, ids, positions, cache, method="decode")
+                return self._decode(params, ids, positions, cache)
 
             return beam.search(
                 next_logits,
@@ -158,7 +160,7 @@ class Decoder:
         return [ids[:length].tolist() for ids, length in pairs][: len(prompts)]
 
     def _check(self, prompts):
-        size = self._model.vocabulary_size
+        size = self._size
         for i, prompt in enumerate(prompts):
             where = f"Prompt {i + 1} of {len(prompts)}"
             if not len(prompt):
@@ -194,10 +196,15 @@ class Decoder:
         rows, length = tokens.shape
         order = jnp.broadcast_to(jnp.arange(length, dtype=jnp.int32), tokens.shape)
         cache = self._model.init_cache(rows, self.context)
-        logits, cache = self._model.apply(params, tokens, order, cache, count - 1, method="decode")
+        logits, cache = self._decode(params, tokens, order, cache, count - 1)
         seen = jnp.zeros((rows, self._model.vocabulary_size), bool)
         seen = seen.at[jnp.arange(rows)[:, None], tokens].max(order < count[:, None])
         return State(cache, logits[:, 0], count, seen, done, keys, drawn)
+
+    def _decode(self, params, tokens, positions, cache, last=None):
+        logits, cache = self._model.apply(params, tokens, positions, cache, last, method="decode")
+        there = jnp.arange(logits.shape[-1]) < self._size
+        return jnp.where(there, logits, -jnp.inf), cache
 
     def _draw_some(self, params, state: State, count: int):
         def one(state, _):
@@ -206,9 +213,7 @@ class Decoder:
             done = state.done
             for end in self._ends:
                 done |= ids == end
-            logits, cache = self._model.apply(
-                params, ids[:, None], state.count[:, None], state.cache, method="decode"
-            )
+            logits, cache = self._decode(params, ids[:, None], state.count[:, None], state.cache)
             rows = jnp.arange(len(ids))
             state = State(
                 cache=cache,

@@ -29,7 +29,14 @@ class Writer:
         self.tokenizer = tokenizer
         # What ends a document stands before the first, too (data/token_files.py).
         self._around = [] if tokenizer.separator is None else [tokenizer.separator]
-        self.decoder = Decoder(run.task.model, run.variables, run.mesh, sampling, self._around)
+        self.decoder = Decoder(
+            run.task.model,
+            run.variables,
+            run.mesh,
+            sampling,
+            self._around,
+            known=tokenizer.vocabulary_size,
+        )
 
     def stream(self, prompt: str, max_tokens: int, stops: Sequence[str] = (), seed: int = 0):
         """Yields the text that follows a prompt, piece by piece; see `write`."""
