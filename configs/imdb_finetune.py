@@ -10,7 +10,8 @@
     labels=500    of so many reviews of the training part; 0 is all
 
 It differs from its parent, the run at init_from.path, in the head and the data; the model and the
-tokenizer are the parent's. The last tenth of train chooses the epoch; test is looked at once.
+tokenizer are the parent's. The last tenth of train chooses the epoch; test is looked at once. Not yet
+run to a result.
 """
 
 from ml_collections import ConfigDict

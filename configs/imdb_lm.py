@@ -5,7 +5,8 @@
     python -m bigmodel_jax.main --config=configs/imdb_finetune.py --config.init_from.path=runs/imdb_lm
     python -m bigmodel_jax.generate --workdir=runs/imdb_lm --prompt="this film" --temperature=0.8
 
-The decoder's way to what imdb_mlm.py does with an encoder, on the same reviews and tokens.
+The decoder's way to what imdb_mlm.py does with an encoder, on the same reviews and tokens. Not yet
+run to its end: sizes and rates are first guesses.
 """
 
 from ml_collections import ConfigDict

@@ -5,6 +5,7 @@
     python -m bigmodel_jax.main --config=configs/imdb_finetune.py --config.init_from.path=runs/imdb_mlm
 
 The last tenth of the reviews only validates. Then configs/imdb_finetune.py learns the labels.
+Not yet run to its end: sizes and rates are first guesses.
 """
 
 from ml_collections import ConfigDict
