@@ -5,6 +5,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import pytest
 
 from bigmodel_jax import experiment, sharding, steps, trees
 from bigmodel_jax.config import complete
@@ -47,9 +48,16 @@ CONFIGS = {
     "imdb-lm": shipped("imdb_lm", "tiny"),
 }
 ALL = {**STRAINS, **CONFIGS}
+# Costly laws run on one config a task in CI, and on these under `-m slow`.
+ALIKE = ("imdb-bilstm", "imdb-textcnn", "imdb-transformer", "imdb-lm")
 LANGUAGE = ("gpt-shakespeare", "imdb-mlm", "imdb-lm")  # of running text, without labels
 # Those whose batch comes from a source: the laws that need the same batch twice.
 WITH_SOURCE = {k: v for k, v in ALL.items() if k not in ("rollout", "actor")}
+
+
+def costly(names):
+    """Names for a costly law, those of ALIKE marked slow."""
+    return [pytest.param(n, marks=pytest.mark.slow) if n in ALIKE else n for n in names]
 
 
 def make_mesh(shape=None):
@@ -117,6 +125,6 @@ def relative_distance(a, b) -> float:
 
 
 __all__ = [
-    "ALL", "CONFIGS", "LANGUAGE", "STRAINS", "WITH_SOURCE", "assert_same_bits", "loss_of", "relative_distance",
+    "ALL", "CONFIGS", "LANGUAGE", "STRAINS", "WITH_SOURCE", "assert_same_bits", "loss_of", "costly", "relative_distance",
     "run_steps", "saved_arrays", "train", "trees",
 ]  # fmt: skip

@@ -14,6 +14,7 @@ from tests.laws.harness import (
     CONFIGS,
     LANGUAGE,
     assert_same_bits,
+    costly,
     loss_of,
     relative_distance,
     run_steps,
@@ -28,7 +29,7 @@ def without_dropout(config):
 
 
 @pytest.mark.parametrize("mesh", [{"data": 2, "fsdp": 4}, {"fsdp": 2, "tensor": 4}])
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", costly(ALL))
 def test_a_mesh_agrees_with_one_device(name, mesh, data_dir):
     # Plain descent: Adam divides by gradients near 0, which would blow rounding up.
     config = ALL[name]()
@@ -55,7 +56,7 @@ def test_a_mesh_agrees_with_one_device(name, mesh, data_dir):
 
 @pytest.mark.parametrize("mesh", [None, {"data": 2, "fsdp": 4}])
 # What is masked is drawn for each micro-batch, as dropout is.
-@pytest.mark.parametrize("name", [n for n in CONFIGS if n != "imdb-mlm"])
+@pytest.mark.parametrize("name", costly(n for n in CONFIGS if n != "imdb-mlm"))
 def test_accumulated_equals_whole_batch(name, mesh, data_dir):
     config = without_dropout(CONFIGS[name]())
     config["optimizer"] = dict(name="sgd", lr=1.0)
@@ -98,7 +99,7 @@ def test_k_steps_a_dispatch_equal_k_single_steps(name, tmp_path, data_dir):
 
 
 # Words are numbered on the host.
-@pytest.mark.parametrize("name", [n for n in CONFIGS if n != "imdb-mlm"])
+@pytest.mark.parametrize("name", costly(n for n in CONFIGS if n != "imdb-mlm"))
 def test_resident_equals_streaming(name, tmp_path, data_dir):
     config = {**CONFIGS[name](), "duration": "6 steps"}
     train(config, tmp_path / "streaming", data_dir=data_dir)
@@ -127,7 +128,7 @@ def test_shares_of_processes_make_up_the_same_global_batch(name, processes, data
             np.testing.assert_array_equal(parts, value)
 
 
-@pytest.mark.parametrize("name", [n for n in CONFIGS if n not in LANGUAGE])
+@pytest.mark.parametrize("name", costly(n for n in CONFIGS if n not in LANGUAGE))
 def test_evaluation_counts_each_example_once_at_any_batch_size(name, tmp_path, data_dir):
     results = []
     for batch_size in (8, 56, 256):
@@ -144,7 +145,7 @@ def test_evaluation_counts_each_example_once_at_any_batch_size(name, tmp_path, d
         assert other["metrics"] == pytest.approx(first["metrics"], rel=1e-6)
 
 
-@pytest.mark.parametrize("name", LANGUAGE)
+@pytest.mark.parametrize("name", costly(LANGUAGE))
 def test_evaluation_counts_each_token_once_at_any_batch_size(name, tmp_path, data_dir):
     results = []
     for batch_size in (8, 56, 256):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bigmodel_jax import preemption
-from tests.laws.harness import ALL, assert_same_bits, saved_arrays, train
+from tests.laws.harness import ALL, assert_same_bits, costly, saved_arrays, train
 
 # What measures time differs between two runs of the same numbers.
 TIMED = ("steps_per_second", "examples_per_second", "input_wait")
@@ -16,7 +16,7 @@ def rows(workdir):
     return [{k: v for k, v in row.items() if not k.endswith(TIMED)} for row in lines]
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", costly(ALL))
 def test_stopped_and_resumed_equals_never_stopped(name, tmp_path, data_dir, monkeypatch):
     config = {**ALL[name](), "duration": "12 steps", "log_every": "4 steps"}
     straight = train(config, tmp_path / "straight", data_dir=data_dir)
