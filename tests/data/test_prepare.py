@@ -327,7 +327,7 @@ def test_what_is_published_of_shakespeare_is_prepared_and_has_65_characters(tmp_
     folder = os.environ.get("BIGMODEL_TEST_DATA")
     source = Path(folder or "", "tinyshakespeare.txt")
     if not folder or not source.is_file():
-        pytest.skip("BIGMODEL_TEST_DATA holds no tinyshakespeare.txt")
+        pytest.skip("BIGMODEL_TEST_DATA is not set, or holds no tinyshakespeare.txt")
     assert hashlib.sha256(source.read_bytes()).hexdigest() == tinyshakespeare.Builder.SHA256
     prepare("tinyshakespeare", tmp_path, source)
     reader = Reader("tinyshakespeare", label_key=None, data_dir=str(tmp_path))
