@@ -146,6 +146,29 @@ def test_bfloat16_is_close_and_stays_bfloat16():
         assert distance < 0.02 * np.linalg.norm(b)
 
 
+@pytest.mark.parametrize("groups", [4, 2, 1])
+@pytest.mark.parametrize("length", [1, 5, 64])
+@pytest.mark.parametrize("size", [1, 8, 20])
+def test_bfloat16_gradients_run_between_projections(size, length, groups):
+    """The CPU's bfloat16 products depend on what the compiler folds into them: layouts, sizes."""
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(2, length, 12)), jnp.float32)
+    kernels = [rng.normal(size=(12, h, size)) / 4 for h in (HEADS, groups, groups)]
+    kernels = [jnp.asarray(kernel, jnp.float32) for kernel in kernels]
+
+    @functools.partial(jax.jit, static_argnums=2)
+    def gradients(x, kernels, dtype):
+        def value(x, kernels):
+            q, k, v = (jnp.einsum("bli,ihd->blhd", x, w).astype(dtype) for w in kernels)
+            return (attention(q, k, v, causal=True).astype(jnp.float32) ** 2).sum()
+
+        return jax.grad(value, argnums=(0, 1))(x, kernels)
+
+    whole, half = gradients(x, kernels, jnp.float32), gradients(x, kernels, jnp.bfloat16)
+    for got, want in zip(jax.tree.leaves(half), jax.tree.leaves(whole), strict=True):
+        np.testing.assert_allclose(got, want, rtol=0.05, atol=0.03 * (1e-3 + jnp.abs(want).max()))
+
+
 def test_large_scores_do_not_overflow():
     q, k, v, _ = operands()
     assert np.isfinite(attention(q * 1e4, k * 1e4, v)).all()

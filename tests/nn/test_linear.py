@@ -47,6 +47,20 @@ def test_bfloat16_gradients_have_the_operands_dtype_and_are_close(operands):
         np.testing.assert_allclose(got.astype(jnp.float32), want, rtol=0.02, atol=0.1)
 
 
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("sizes", [(2, 3, 7, 5), (1, 1, 5, 7), (4, 64, 96, 32), (4, 64, 32, 96)])
+def test_gradients_of_kernels_that_widen_and_that_narrow(sizes, dtype):
+    batch, length, size_in, size_out = sizes
+    rng = np.random.default_rng(0)
+    shapes = (batch, length, size_in), (size_in, size_out), (batch, length, size_out)
+    x, kernel, weight = (jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in shapes)
+    run = jax.jit(lambda x, kernel: products(matmul, (x, kernel, weight)))
+    want = products(lambda x, kernel: x @ kernel, (x, kernel, weight))
+    for got, exact in zip(run(x.astype(dtype), kernel.astype(dtype)), want, strict=True):
+        atol = (1e-5 if dtype == jnp.float32 else 0.02) * jnp.abs(exact).max()
+        np.testing.assert_allclose(got.astype(jnp.float32), exact, atol=atol)
+
+
 def test_product_over_a_sharded_batch_moves_no_activations(operands):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(jax.device_count(), 6, 5)).astype(np.float32)
