@@ -19,13 +19,13 @@ def get_config(arg=None):
     config.seed = arg.seed
     corpus(config, arg.tiny)
     config.data.update(shift=False, words=True)
-    config.model = dict(name="bert", width=192, num_layers=4, num_heads=3, num_types=0)
+    config.model = dict(name="bert", width=128, num_layers=4, num_heads=2, num_types=0)
     config.model.update(norm_first=True, positions="rope", dtype="bfloat16")
     config.task = dict(name="masked_lm", rate=0.25, whole_words=True)
     schedule = dict(name="linear", warmup="5%")
     config.optimizer = dict(name="adamw", lr=2e-3, weight_decay=0.05, clip=1.0, b2=0.98)
     config.optimizer.schedule = schedule
-    config.duration = "12 epochs"
+    config.duration = "6 epochs"
     if arg.tiny:
         shrink(config)
     return config

@@ -1,5 +1,6 @@
 """Positions against their formulas; the scalings of RoPE are compared in tests/models too."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -35,6 +36,19 @@ def test_a_rotation_is_that_of_complex_numbers():
     turned = (x[..., :4] + 1j * x[..., 4:]) * np.exp(1j * angles)[:, :, None]
     want = np.concatenate([turned.real, turned.imag], -1)
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+def test_sines_are_computed_once_and_not_wherever_they_are_read():
+    @jax.jit
+    def layers(x, positions):
+        turn = rotation(positions, 8, 100.0)
+        for _ in range(3):
+            x = rotate(jnp.tanh(x), *turn).swapaxes(0, 1).swapaxes(0, 1)
+        return x.sum()
+
+    args = jnp.ones((2, 5, 3, 8)), jnp.tile(jnp.arange(5), (2, 1))
+    program = jax.jit(jax.grad(layers)).lower(*args).compile().as_text()
+    assert program.count("sine(") == 2  # a sine, a cosine
 
 
 def test_a_product_of_query_and_key_knows_only_their_distance():
