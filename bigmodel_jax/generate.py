@@ -60,8 +60,10 @@ def main() -> None:
                 options.prompt, options.max_tokens, options.beams, options.length_penalty
             )
         elif len(options.prompt) == 1:
-            print(options.prompt[0], end="", flush=True)
-            for piece in writer.stream(options.prompt[0], options.max_tokens, stops, options.seed):
+            pieces = writer.stream(options.prompt[0], options.max_tokens, stops, options.seed)
+            # The prompt is shown when the first piece has come: it may be refused.
+            print(options.prompt[0], end=next(pieces, ""), flush=True)
+            for piece in pieces:
                 print(piece, end="", flush=True)
             print()
             return

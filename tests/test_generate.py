@@ -74,6 +74,10 @@ def test_the_command_writes_what_the_library_does(run, monkeypatch, capsys):
         flags.FLAGS([*argv, "--beams=2", "--stop=x"])
         with pytest.raises(UserError, match="--beams"):
             generate.main()
+        flags.FLAGS.prompt, flags.FLAGS.beams, flags.FLAGS.stop = ["Ω"], 0, []
+        with pytest.raises(UserError, match="'Ω'"):
+            generate.main()
+        assert not capsys.readouterr().out  # nor is a refused prompt shown
     finally:
         for name in set(flags.FLAGS) - known:
             delattr(flags.FLAGS, name)

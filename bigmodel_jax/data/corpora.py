@@ -82,7 +82,7 @@ class Files:
         room = 0
         for file in self._files[split]:
             for start, stop in _ranges(file):
-                if room < stop - start:
+                if not shards or room < stop - start:
                     shards.append([])
                     room = SHARD
                 shards[-1].append(Part(str(file), start, stop))

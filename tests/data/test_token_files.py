@@ -76,6 +76,8 @@ def test_empty_documents_are_skipped_and_counted_and_keep_their_places(tmp_path,
     assert text_of(found, 3) == "two"
     with pytest.raises(UserError, match="all of its documents are empty"):
         made(tmp_path, tokenizer, "none", a__jsonl=jsonl(["", " "]))
+    with pytest.raises(UserError, match="all of its documents are empty"):
+        made(tmp_path, tokenizer, "no byte", a__txt="")
 
 
 @pytest.mark.parametrize("shard", [97, 700, 1 << 24])
