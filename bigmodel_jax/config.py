@@ -20,6 +20,7 @@ CLASSES = {
     "models": "Model",
     "tasks": "Task",
     "evals": "Evaluator",
+    "applied": "Answers",
     "data.actors": "Actor",
     "data": "Source",
     "data.readers": "Reader",

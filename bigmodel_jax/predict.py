@@ -1,8 +1,15 @@
 """Applies a trained model to texts, and explains what it answers.
 
+Of labelled texts it gives the probabilities, of a tagger's the entities, of a masked language model's
+the tokens that may stand for each mask, of a language model's how surprising each text is (`generate`
+writes on from a text).
+
     python -m bigmodel_jax.predict --workdir=runs/imdb --text="A fine film." --text="Dreadful."
     python -m bigmodel_jax.predict --workdir=runs/imdb --text="A fine film." --explain
     python -m bigmodel_jax.predict --workdir=runs/imdb --file=reviews.csv --text_column=review
+    python -m bigmodel_jax.predict --workdir=runs/tags --text="U.N. official Ekeus heads for Baghdad"
+    python -m bigmodel_jax.predict --workdir=runs/imdb_mlm --text="This film is [MASK]."
+    python -m bigmodel_jax.predict --workdir=runs/gpt_shakespeare --file=sonnets.txt
     cat reviews.txt | python -m bigmodel_jax.predict --workdir=runs/imdb --format=jsonl > labels.jsonl
 
 Without --text and --file it reads standard input, a text a line. One row of output for each text, in
@@ -15,25 +22,17 @@ import itertools
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from absl import flags
 
+from bigmodel_jax.applied import Explaining, Text
 from bigmodel_jax.data import records
 from bigmodel_jax.data.compressed import extension, open_plain
 from bigmodel_jax.data.lines import Lines
-from bigmodel_jax.errors import UserError, nearest
+from bigmodel_jax.errors import UserError
 from bigmodel_jax.runtime import run_main
 
 TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
-Text = str | tuple[str, str]  # or a pair
-
-
-class Explaining(NamedTuple):
-    """What to explain: the label of that name, by default the predicted one; and the page to write."""
-
-    label: str | None = None
-    page: str | None = None
 
 
 def define_flags() -> None:
@@ -63,7 +62,7 @@ def main() -> None:
     if not options.workdir:
         raise UserError("--workdir=DIR says which run to apply, and is missing.")
     if options.text and options.file:
-        raise UserError("--text and --file both say what to classify: give one of them.")
+        raise UserError("--text and --file both name texts: give one of them.")
     if options.pair_text and len(options.pair_text) != len(options.text):
         raise UserError(
             f"There are {len(options.text)} --text and {len(options.pair_text)} --pair_text: "
@@ -105,77 +104,20 @@ def predict(
     Args:
         tabs: for a run on pairs, a text is cut into two at its first tab.
     """
-    from bigmodel_jax.apply import load_run
-    from bigmodel_jax.explanations import answers
-    from bigmodel_jax.explanations.page import ExplanationPage
+    from bigmodel_jax.applied.base import load_answers
 
-    count = incomplete = 0
+    count = 0
     with contextlib.ExitStack() as stack:
-        run = stack.enter_context(load_run(workdir))
-        reader = run.config["data"]["reader"]["name"]
+        run = stack.enter_context(load_answers(workdir))
+        reader = (run.config["data"].get("reader") or {}).get("name")
         if reader == "synthetic_reviews":
             print(f"NOTE: this run was trained on {reader}, not on real texts.", file=sys.stderr)
-        meaning = answers.Meaning(run.target, run.label_names)
-        shows = [(answers.jsonl if form == "jsonl" else answers.table)(meaning)]
-        if explaining:
-            _check_label(explaining.label, meaning)
-            if form != "jsonl":
-                shows = [answers.explained(meaning)]
-            if explaining.page:
-                page = ExplanationPage(Path(explaining.page).expanduser(), meaning, workdir)
-                shows.append(stack.enter_context(page).add)
-        for batch in batches(_fitting(texts, run.pairs, tabs), batch_size):
+        show = stack.enter_context(run.shown(form, explaining))
+        for batch in batches(run.texts(texts, tabs), batch_size):
             rows = batch_size if count else 0  # a lone batch need not be padded
-            found = [
-                answers.Answer(text, values, bool(empty))
-                for text, values, empty in zip(batch, *run.answer(batch, rows), strict=True)
-            ]
-            if explaining:
-                found = [_explain(run, answer, meaning, explaining.label) for answer in found]
-                incomplete += sum(not x.explanation.attribution.complete for x in found)
-            for show in shows:
-                show(found)
+            show(run.answers(batch, rows))
             count += len(batch)
-    if incomplete:
-        print(
-            f"NOTE: in {incomplete} of {count} explanations the attributions do not add up within "
-            f"{answers.CLOSE}.",
-            file=sys.stderr,
-        )
-    if explaining and explaining.page:
-        print(f"Explanations are in {explaining.page}.", file=sys.stderr)
     return count
-
-
-def _explain(run, answer, meaning, label):
-    """The answer with the explanation of a label, or of the most probable one."""
-    best = 0 if meaning.target == "number" else int(answer.values.argmax())
-    index = best if label is None else meaning.label_names.index(label)
-    return answer._replace(explanation=run.explain(answer.text, index))
-
-
-def _check_label(label, meaning):
-    if label is not None and label not in meaning.label_names:
-        raise UserError(f"--explain_class={label}.{nearest(label, meaning.label_names)}")
-
-
-def _fitting(texts: Iterable[Text], pairs: bool, tabs: bool) -> Iterator[Text]:
-    """The texts as the run reads them: one each, or pairs."""
-    for text in texts:
-        if pairs and isinstance(text, str):
-            first, tab, second = text.partition("\t")
-            if not tab or not tabs:
-                raise UserError(
-                    "This run reads pairs of texts: give a --pair_text for each --text, or "
-                    "a --file with --pair_column, or lines with a tab between the two."
-                )
-            yield first, second
-        elif not pairs and not isinstance(text, str):
-            raise UserError(
-                "This run reads single texts, not pairs: leave out --pair_text and --pair_column."
-            )
-        else:
-            yield text
 
 
 def read(path: Path, text_column: str = "text", pair_column: str | None = None) -> Iterator[Text]:

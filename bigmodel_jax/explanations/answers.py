@@ -1,13 +1,12 @@
 """What a run answers to texts, and how that is printed: a table, JSON lines, or explained in colour."""
 
 import itertools
-import json
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from bigmodel_jax.applied.printing import Show, json_lines
 from bigmodel_jax.explanations.pieces import STRONG, Explanation, pieces, signed, tops
 
 SHOWN_CLASSES = 5  # a table has a column for each class up to so many, if half its width will do
@@ -53,9 +52,6 @@ class Meaning(NamedTuple):
         return [int(values.argmax())]
 
 
-Show = Callable[[Sequence[Answer]], None]
-
-
 def one_line(text: str | tuple[str, str]) -> str:
     """A text or a pair on one line."""
     both = (text,) if isinstance(text, str) else text
@@ -64,13 +60,7 @@ def one_line(text: str | tuple[str, str]) -> str:
 
 def jsonl(meaning: Meaning) -> Show:
     """An object a line, see `as_json`."""
-
-    def show(answers):
-        for answer in answers:
-            sys.stdout.write(json.dumps(as_json(answer, meaning), ensure_ascii=False) + "\n")
-        sys.stdout.flush()
-
-    return show
+    return json_lines(lambda answer: as_json(answer, meaning))
 
 
 def as_json(answer: Answer, meaning: Meaning) -> dict[str, Any]:

@@ -14,7 +14,8 @@ class Task:
     """What the model reads of a batch, and what counts as good.
 
     The rest of the program knows a task by `init`, `loss` and `step`, and asks by name for what some
-    tasks have besides: `predict` (for evaluation and prediction), `fit` (a closed-form start).
+    tasks have besides: `predict` (for evaluation and prediction), `fit` (a closed-form start), the
+    names `evaluator` and `applied` (what in evals/ judges it, and in applied/ says what it answers).
     """
 
     mutable = ("batch_stats",)  # collections that the model changes while it trains

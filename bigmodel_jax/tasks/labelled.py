@@ -13,6 +13,7 @@ class Task(base.Task):
 
     target = "class"  # what a label is: a class, any number of "labels", or a "number"
     evaluator = "classification"  # the one in evals/ for such labels
+    applied = "labelled"  # the one in applied/
 
     def inputs(self, batch):
         return batch["tokens"], batch["mask"]

@@ -9,7 +9,7 @@ import numpy as np
 from bigmodel_jax import losses
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.metrics import mean
-from bigmodel_jax.steps import Aux, Batch
+from bigmodel_jax.steps import Aux, Batch, Variables
 from bigmodel_jax.tasks import base
 
 
@@ -32,7 +32,7 @@ class Task(base.Task):
         whole_words: choose words with all of their tokens.
     """
 
-    evaluator = "language"
+    evaluator, applied = "language", "masks"
 
     def __init__(
         self,
@@ -59,20 +59,30 @@ class Task(base.Task):
     def loss(self, variables, batch, rng, *, train):
         keys, dropout_key = self._keys(batch, rng, train)
         tokens, places, chosen = jax.vmap(self.hide)(keys, batch["tokens"], self._words(batch))
-        hidden, updates = self.apply(
-            variables,
-            {**batch, "tokens": tokens},
-            dropout_key,
-            train=train,
-            method="hidden",
-            positions=batch["positions"],
-        )
-        hidden = jnp.take_along_axis(hidden, places[..., None], 1)
+        seen = {**batch, "tokens": tokens}
+        logits, updates = self._logits(variables, seen, places, dropout_key, train=train)
         targets = jnp.take_along_axis(batch["tokens"], places, 1)
-        logits = self.model.apply({"params": variables["params"]}, hidden, method="logits")
         nats = losses.softmax_cross_entropy(logits, targets)
         accuracy = mean(logits.argmax(-1) == targets, chosen)
         return mean(nats, chosen), Aux({"accuracy": accuracy}, updates)
+
+    def predict(self, variables: Variables, batch: Batch) -> dict[str, jax.Array]:
+        """{"probabilities": [batch, places, vocabulary] float32} of what the tokens hide.
+
+        Args:
+            batch: has "places" [batch, places] int32 too, of the tokens in question; nothing is
+                hidden that is not hidden already.
+        """
+        logits, _ = self._logits(variables, batch, batch["places"], None, train=False)
+        return {"probabilities": jax.nn.softmax(logits)}
+
+    def _logits(self, variables, batch, places, rng, *, train):
+        """(logits at some places of each row, new untrained variables)."""
+        options = {"method": "hidden", "positions": batch["positions"]}
+        hidden, updates = self.apply(variables, batch, rng, train=train, **options)
+        hidden = jnp.take_along_axis(hidden, places[..., None], 1)
+        logits = self.model.apply({"params": variables["params"]}, hidden, method="logits")
+        return logits, updates
 
     def hide(
         self, key: jax.Array, tokens: jax.Array, words: jax.Array

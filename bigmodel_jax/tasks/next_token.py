@@ -27,7 +27,7 @@ class Task(base.Task):
             from drifting (Chowdhery et al. 2022, section 5); 1e-4 is usual. Of the training loss.
     """
 
-    evaluator = "language"
+    evaluator, applied = "language", "likelihood"
 
     def __init__(self, model: Any, chunk: int = 0, z_loss: float = 0.0):
         super().__init__(model)
@@ -40,15 +40,23 @@ class Task(base.Task):
 
     def loss(self, variables, batch, rng, *, train):
         hidden, updates = self.hidden(variables, batch, rng, train=train)
-        nats, log_z = losses.chunked_cross_entropy(
-            functools.partial(self.logits, variables), hidden, batch["targets"], self.chunk
-        )
+        nats, log_z = self._nats(variables, hidden, batch["targets"])
         loss = mean(nats, batch["mask"])
         if not train or not self.z_loss:
             return loss, Aux({}, updates)
         # Reported apart, so that the loss of two runs can be compared.
         value = mean(nats + self.z_loss * jnp.square(log_z), batch["mask"])
         return value, Aux({"nats": loss}, updates)
+
+    def predict(self, variables: Variables, batch: Batch) -> dict[str, jax.Array]:
+        """{"nats": [batch, length] float32}, minus the log-probability of each target."""
+        hidden, _ = self.hidden(variables, batch, None, train=False)
+        return {"nats": self._nats(variables, hidden, batch["targets"])[0]}
+
+    def _nats(self, variables, hidden, targets):
+        """(the loss of each target, the logarithm of the softmax's denominator), [batch, length]."""
+        logits_of = functools.partial(self.logits, variables)
+        return losses.chunked_cross_entropy(logits_of, hidden, targets, self.chunk)
 
     def hidden(
         self, variables: Variables, batch: Batch, rng: jax.Array | None, *, train: bool

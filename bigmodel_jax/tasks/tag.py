@@ -21,7 +21,7 @@ class Task(base.Task):
         label_smoothing: of the training loss; evaluation does not smooth.
     """
 
-    target, evaluator = "tags", "tagging"
+    target, evaluator, applied = "tags", "tagging", "tags"
 
     def __init__(self, model: Any, label_smoothing: float = 0.0):
         super().__init__(model)
