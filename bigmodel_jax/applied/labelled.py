@@ -54,8 +54,8 @@ class Answers(apply.Applied, base.Answers):
     def shown(self, form: str, explaining: Explaining | None) -> Iterator[Show]:
         """Prints answers; explained ones as they are, and to a page."""
         if not explaining:
-            with super().shown(form, None) as show:
-                yield show
+            with super().shown(form, None) as plain:
+                yield plain
             return
         label, names, page = explaining.label, self.label_names, explaining.page
         if label is not None and label not in names:

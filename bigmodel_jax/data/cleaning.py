@@ -41,13 +41,15 @@ _MARKS = "".join(c for c in map(chr, range(0x300, 0x20000)) if unicodedata.categ
 # Each class beyond ASCII is tried only where `_WIDE` holds: eight times as fast on English.
 _WIDE = r"(?![\x00-\x7f])"
 _LETTERS = rf"(?:[A-Za-z0-9]++|{_WIDE}[^\W_{_UNSPACED}]++)++"
+# One character of such a script, with its marks.
+UNSPACED = re.compile(rf"{_WIDE}(?![{_MARKS}])[{_UNSPACED}][{_MARKS}]*")
 _WORD = re.compile(
     rf"{_LETTERS}(?:"  # a word or number, going on after
     rf"'{_LETTERS}"  # an apostrophe: don't, l'amour
     rf"|(?<=\d)[.,:/](?=\d){_LETTERS}"  # a sign between digits: 3.5, 1,000, 7:30, 10/10
     rf"|{_WIDE}[{_MARKS}]++(?:{_LETTERS})?"  # a mark
     r")*+"
-    rf"|{_WIDE}(?![{_MARKS}])[{_UNSPACED}][{_MARKS}]*"  # one character with its marks
+    rf"|{UNSPACED.pattern}"
     r"|[^\w\s]"  # punctuation, symbols, emoji, one by one
 )
 _APOSTROPHES = str.maketrans("\u2019\u02bc", "''")

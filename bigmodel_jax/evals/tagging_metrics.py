@@ -23,6 +23,11 @@ def entities(tags: Sequence[str]) -> list[Entity]:
     return found
 
 
+def in_iob2(names: Iterable[str]) -> bool:
+    """Whether tags of these names are those of entities."""
+    return all(name == "O" or name[:2] in ("B-", "I-") for name in names)
+
+
 def compute(
     sentences: Iterable[tuple[Sequence[str], Sequence[str]]], names: Sequence[str]
 ) -> dict[str, float]:
@@ -47,7 +52,7 @@ def compute(
         predicted.update(kind for kind, *_ in there)
         hits.update(kind for kind, *_ in here & there)
     numbers = {"accuracy": right / max(words, 1)}
-    if not all(name == "O" or name[:2] in ("B-", "I-") for name in names):
+    if not in_iob2(names):
         return numbers
     scores = _scores(hits.total(), predicted.total(), true.total())
     numbers |= dict(zip(("precision", "recall", "f1"), scores, strict=True))
