@@ -44,7 +44,8 @@ class Answer(NamedTuple):
 class Answers(running.Answers):
     """A run of a decoder; each text is a document, whichever data it learnt from.
 
-    One longer than config.data.length is several rows that do not see each other, as in training.
+    One longer than config.data.length is several rows that do not see each other, as it is where it
+    is alone in a split.
     """
 
     data = ("tokens", "chat")

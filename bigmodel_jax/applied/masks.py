@@ -65,7 +65,7 @@ class Answers(running.Answers):
             batch = self.batch(flat, first[rows], np.where(real, count[rows], 0), shift=False)
             batch["places"] = places[rows]
             values, ids = jax.device_get(self._likeliest(self.variables, self.put(batch)))
-            for i, row in enumerate(rows[real].tolist()):
+            for i, row in enumerate(map(int, rows[real])):
                 masks = [
                     list(
                         zip(self.tokenizer.tokens(ids[i, j]), map(float, values[i, j]), strict=True)
@@ -114,7 +114,9 @@ class Answers(running.Answers):
         """A line for each mask beside the text."""
 
         def row(answer):
-            lines = [", ".join(f"{token} {p:.2f}" for token, p in mask) for mask in answer.masks]
+            lines = ["  ".join(f"{token} {p:.2f}" for token, p in mask) for mask in answer.masks]
+            if len(lines) > 1:
+                lines = [f"{i}: {line}" for i, line in enumerate(lines, 1)]
             return ["\n".join(lines), answer.text]
 
         return table({"in place of the mask": 0}, row)
@@ -123,6 +125,6 @@ class Answers(running.Answers):
         if not self._cut:
             return []
         return [
-            f"{self._cut} of {self._count} texts are longer than the {self.length} tokens that the run "
-            "read at once: of these it saw what is around their masks."
+            f"longer than the {self.length} tokens that the run read at once: {self._cut} of "
+            f"{self._count} texts, of which it saw what is around their masks."
         ]

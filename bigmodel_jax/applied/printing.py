@@ -23,8 +23,8 @@ def table(columns: Mapping[str, int], row: Callable[[Any], Sequence[str]]) -> Sh
     """A table in pieces, one a batch, of columns that have the same width in all; the text is last.
 
     Args:
-        columns: how many cells each takes before that of the text; 0 is of words, a third of the
-            terminal in as many lines as it takes.
+        columns: how many cells each takes before that of the text; 0 is of words, as wide as the
+            text, in as many lines as it takes.
         row: what stands in these columns, and the text, of an answer.
     """
     from rich.console import Console
@@ -43,7 +43,7 @@ def table(columns: Mapping[str, int], row: Callable[[Any], Sequence[str]]) -> Sh
                 grid.add_column(name, width=width, justify="right", no_wrap=True)
             else:
                 grid.add_column(name, ratio=1, overflow="fold")
-        grid.add_column("text", ratio=2, no_wrap=True, overflow="ellipsis")
+        grid.add_column("text", ratio=1, no_wrap=True, overflow="ellipsis")
         for answer in answers:
             *cells, text = row(answer)
             grid.add_row(*map(Text, cells), Text(" ".join(text.split())))

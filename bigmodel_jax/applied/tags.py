@@ -14,6 +14,8 @@ from bigmodel_jax.data.tagged import Sentence
 from bigmodel_jax.data.text_words import Word, words
 from bigmodel_jax.evals.tagging_metrics import entities, in_iob2
 
+SHOWN = 20  # entities of a text in a table
+
 
 class Answer(NamedTuple):
     """A text, its words, and the tag of each."""
@@ -92,7 +94,9 @@ class Answers(base.Answers):
                 pairs = [(x["text"], x["type"]) for x in self.entities(answer)]
             else:
                 pairs = [(w.text, tag) for w, tag in zip(answer.words, answer.tags, strict=True)]
-            return [", ".join(f"{text} {kind}" for text, kind in pairs) or "-", answer.text]
+            shown = [f"{text} {kind}" for text, kind in pairs[:SHOWN]]
+            shown += [f"and {len(pairs) - SHOWN} more"] if len(pairs) > SHOWN else []
+            return [", ".join(shown) or "-", answer.text]
 
         return table({"entities" if self._iob else "tags": 0}, row)
 
@@ -101,6 +105,6 @@ class Answers(base.Answers):
             return []
         most = self.config["data"]["max_length"]
         return [
-            f"{self._cut} of {self._count} texts are longer than the {most} pieces that the run read "
-            "at once, and were read in parts, cut between words."
+            f"longer than the {most} pieces that the run read at once: {self._cut} of {self._count} "
+            "texts, which were read in parts, cut between words."
         ]

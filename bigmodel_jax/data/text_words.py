@@ -1,5 +1,6 @@
 """Running text becomes words, cut as files of tagged words (data/tagged.py) usually are."""
 
+import itertools
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -48,16 +49,13 @@ def _parts(text: str, start: int, end: int) -> Iterator[Word]:
     while text[start] in _OPENING:
         yield Word(text[start], start)
         start += 1
-    stop = end
-    while text[stop - 1] in _CLOSING:
-        stop -= 1
-    word, cut = text[start:stop], stop
-    if _FULL_STOP.fullmatch(word) and (not text[end:].strip() or not _SHORT.fullmatch(word)):
-        cut = stop - 1
-    elif _POSSESSIVE.fullmatch(word):
-        cut = stop - 2
-    yield Word(text[start:cut], start)
-    if cut < stop:
-        yield Word(text[cut:stop], cut)
-    for i in range(stop, end):
-        yield Word(text[i], i)
+    last, cuts = not text[end:].strip(), [end]
+    while text[start : cuts[-1]]:
+        word = text[start : cuts[-1]]
+        stops = _FULL_STOP.fullmatch(word) and (last or not _SHORT.fullmatch(word))
+        if not stops and word[-1] not in _CLOSING:
+            cuts += [cuts[-1] - 2] if _POSSESSIVE.fullmatch(word) else []
+            break
+        cuts.append(cuts[-1] - 1)
+    for begin, stop in itertools.pairwise([start, *reversed(cuts)]):
+        yield Word(text[begin:stop], begin)
