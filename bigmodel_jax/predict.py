@@ -109,8 +109,8 @@ def predict(
     count = 0
     with contextlib.ExitStack() as stack:
         run = stack.enter_context(load_answers(workdir))
-        reader = (run.config["data"].get("reader") or {}).get("name")
-        if reader == "synthetic_reviews":
+        reader = (run.config["data"].get("reader") or {}).get("name", "")
+        if reader.startswith("synthetic_"):
             print(f"NOTE: this run was trained on {reader}, not on real texts.", file=sys.stderr)
         show = stack.enter_context(run.shown(form, explaining))
         for batch in batches(run.texts(texts, tabs), batch_size):

@@ -113,7 +113,8 @@ def load_answers(workdir: str | Path) -> Iterator[Answers]:
     kind: Any = config.component("applied", name)
     if data not in kind.data:
         raise UserError(
-            f"{workdir} is a run on the data {data!r}; texts are prepared as for {kind.data} alone."
+            f"{workdir} is a run of the task {settings['task']['name']!r} on the data {data!r}; how texts "
+            f"are prepared is known of {' and '.join(map(repr, kind.data))}."
         )
     with apply.load(workdir, kind) as run:
         yield run
