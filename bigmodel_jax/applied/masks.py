@@ -9,6 +9,7 @@ import numpy as np
 
 from bigmodel_jax.applied import running
 from bigmodel_jax.applied.printing import Show, table
+from bigmodel_jax.data.tokenizers import raw
 from bigmodel_jax.data.tokenizers.published import MASKS
 from bigmodel_jax.errors import UserError
 
@@ -37,7 +38,8 @@ class Answers(running.Answers):
         self._names = tuple(dict.fromkeys((*MASKS, *filter(str.isprintable, own))))
         self._pattern = re.compile("|".join(map(re.escape, self._names)))
         # Of byte-level BPE a space is the beginning of the word behind it, which is hidden with it.
-        self._spaces = self.tokenizer.tokens(self.tokenizer.encode(" ")) == ["Ġ"]
+        pieces = isinstance(self.tokenizer, raw.Tokenizer)
+        self._spaces = pieces and self.tokenizer.tokens(self.tokenizer.encode(" ")) == ["Ġ"]
         self._cut = self._count = 0
 
         def likeliest(variables, batch):
