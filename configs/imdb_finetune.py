@@ -52,9 +52,11 @@ def get_config(arg=None):
         test=dict(name="classification", split="test", every="end"),
     )
     config.early_stopping = dict(metric="val/accuracy", mode="max", patience=0)
-    if arg.labels:  # epochs as long as to give as many updates as some thousand labels do
+    if arg.labels:  # many epochs of few reviews; the last is taken, for 2,500 reviews are not few
         config.data.splits.train = f"train[:{arg.labels}]"
-        config.duration = "12 epochs"
+        config.duration = "12 epochs" if arg.labels <= 1000 else "6 epochs"
+        config.evals.val.every = "end"
+        config.early_stopping = {}
     adapt(config, arg.how)
     return config
 

@@ -20,14 +20,14 @@ def get_config(arg=None):
     config = ConfigDict(DEFAULTS)
     config.seed = arg.seed
     imdb_mlm.corpus(config, arg.tiny)
-    config.model = dict(name="gpt", width=192, num_layers=4, num_heads=3, bias=False)
+    config.model = dict(name="gpt", width=128, num_layers=4, num_heads=2, bias=False)
     config.model.update(positions="rope", norm="rms", qk_norm=True, dtype="bfloat16")
-    config.model.update(mlp="swiglu", mlp_dim=512, dropout=0.1)
-    config.task = dict(name="next_token", chunk=0 if arg.tiny else 64)
+    config.model.update(mlp="swiglu", mlp_dim=344)
+    config.task = dict(name="next_token")
     schedule = dict(name="linear", warmup="5%")
     config.optimizer = dict(name="adamw", lr=3e-3, weight_decay=0.1, clip=1.0, b2=0.98)
     config.optimizer.schedule = schedule
-    config.duration = "6 epochs"
+    config.duration = "4 epochs"
     if arg.tiny:
         imdb_mlm.shrink(config)
         config.model.mlp_dim = 32
