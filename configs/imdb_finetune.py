@@ -7,7 +7,7 @@
     how=head      the classifier alone
     how=lora      the classifier, and changes of low rank to the kernels of attention
     how=scratch   the same model from random parameters, for comparison
-    labels=500    of so many reviews of the training part; 0 is all
+    labels=500    of so many reviews of the training part, with another seed of others; 0 is all
 
 It differs from its parent, the run at init_from.path, in the head and the data; the model and the
 tokenizer are the parent's. The last tenth of train chooses the epoch; test is looked at once. Not yet
@@ -44,7 +44,7 @@ def get_config(arg=None):
     config.task = dict(name="classify")
     config.init_from.drop = (r"(mlm|head)/.*",)
     config.init_from.fresh = ("classifier/.*",)
-    config.optimizer = dict(name="adamw", lr=5e-4, weight_decay=0.01, clip=1.0, b2=0.98)
+    config.optimizer = dict(name="adamw", lr=2e-4, weight_decay=0.01, clip=1.0, b2=0.98)
     config.optimizer.schedule = dict(name="linear", warmup="10%")
     config.duration = "4 epochs"
     config.evals = dict(
@@ -53,12 +53,22 @@ def get_config(arg=None):
     )
     config.early_stopping = dict(metric="val/accuracy", mode="max", patience=0)
     if arg.labels:  # many epochs of few reviews; the last is taken, for 2,500 reviews are not few
-        config.data.splits.train = f"train[:{arg.labels}]"
+        config.data.splits.train = some(arg.labels, arg.seed, 288 if arg.tiny else 22_500)
         config.duration = "12 epochs" if arg.labels <= 1000 else "6 epochs"
         config.evals.val.every = "end"
         config.early_stopping = {}
     adapt(config, arg.how)
     return config
+
+
+def some(labels, seed, total):
+    """Of the training part's `total` reviews as many as `labels`, each seed others."""
+    if not 0 < labels <= total:
+        raise UserError(
+            f"imdb_finetune.py:labels={labels} is of the {total:,} reviews that it trains on."
+        )
+    start = seed * labels % (total - labels + 1)
+    return f"train[{start}:{start + labels}]"
 
 
 def adapt(config, how):
@@ -72,3 +82,4 @@ def adapt(config, how):
         config.optimizer.update(train=("lora/.*", "classifier/.*"), lr=3e-3)
     else:
         config.init_from.fresh = (".*",)
+        config.optimizer.lr = 2e-3
