@@ -71,4 +71,5 @@ def get_config(arg=None):
             config.optimizer.train = ("lora/.*", "(embed|head)/.*")
     if arg.tiny:
         config.data.reader = dict(name="synthetic_chats", train_size=320, test_size=96)
+        config.optimizer.lr = 1e-2
     return config

@@ -37,7 +37,8 @@ def get_config(arg=None):
     config.data.update(max_length=32 if arg.tiny else 256, batch_size=16, keep="both")
     if arg.tiny:
         config.data.reader = dict(name="synthetic_reviews", train_size=320, test_size=96)
-    config.optimizer = dict(name="adamw", lr=5e-4, weight_decay=0.01, clip=1.0, b2=0.98)
+    lr = 5e-3 if arg.tiny else 5e-4
+    config.optimizer = dict(name="adamw", lr=lr, weight_decay=0.01, clip=1.0, b2=0.98)
     config.optimizer.schedule = dict(name="linear", warmup="10%")
     config.duration = "2 epochs" if arg.tiny else "10 epochs"
     config.early_stopping = dict(metric="val/loss", mode="min", patience=2)

@@ -42,7 +42,7 @@ def get_config(arg=None):
     if arg.variant == "text":
         config.data.tokenizer = dict(name="raw", kind="bpe", vocabulary_size=50_257)
     elif arg.variant == "published":
-        config.data.tokenizer = dict(name="raw", path=config_dict.placeholder(str))
+        config.data.tokenizer = dict(name="raw", path="")
     config.model = dict(name="gpt", width=768, num_layers=12, num_heads=12, bias=False, mlp="gelu")
     config.model.update(vocabulary_size=50_304, dtype="bfloat16")
     config.task = dict(name="next_token", chunk=128)
@@ -65,7 +65,7 @@ def shrink(config):
         config.data.tokenizer.vocabulary_size = 300
     config.model.update(width=16, num_layers=2, num_heads=4, vocabulary_size=384)
     config.task.chunk = 8
-    config.optimizer.accumulate = 2
+    config.optimizer.update(accumulate=2, lr=1e-2)
     config.optimizer.schedule.warmup = "10 steps"
     config.duration = "100 steps"
     config.evals.val.every = "50 steps"

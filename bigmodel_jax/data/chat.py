@@ -115,7 +115,8 @@ class Source:
                 f"{self.reader_name} here is not the data that config.data.fingerprint names: "
                 f"{self.fingerprint[:12]}... instead of {fingerprint[:12]}.... Has a file changed?"
             )
-        first, count = self._encode(self._chosen(split), template, process[0] == 0)
+        self._template = template
+        self._tokens, self._learnt, first, count = self._encode(split, process[0] == 0)
         self._index = make_index(packing, first, count, length)
         self.lengths = self._index.lengths
         self.examples = len(self.lengths)
@@ -125,8 +126,8 @@ class Source:
         self._epochs = Epochs(self._plan, self.steps_per_epoch, training)
 
     def check_split(self, split: str) -> None:
-        """Raises a UserError for an unknown or empty split: evaluators open theirs late."""
-        self._chosen(split)
+        """Raises a UserError for a split without an answer: evaluators open theirs late."""
+        self._encode(split, say=False)
 
     def peek(self) -> dict[str, np.ndarray]:
         """A batch of this process's share, for shapes."""
@@ -167,12 +168,13 @@ class Source:
         positions = splitting.parse(expression, self._sizes, lambda: text_hashes(texts))[1]
         return [read[i] for i in positions]
 
-    def _encode(self, conversations, template, say: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Lays all conversations in a row; where each begins, and how long it is."""
+    def _encode(self, split: str, say: bool):
+        """Conversations in a row: their ids, which are learnt, where each begins, how long it is."""
+        conversations = self._chosen(split)
         before = [] if self.tokenizer.separator is None else [self.tokenizer.separator]
         tokens, learnt, first, count, at, cut, without = [], [], [], [], 0, 0, 0
         for place, messages in conversations:
-            ids, flags = encode_chat(messages, self.tokenizer, template, place)
+            ids, flags = encode_chat(messages, self.tokenizer, self._template, place)
             cut += len(ids) > self.length
             ids, flags = ids[: self.length], flags[: self.length]
             skipped = 0 if before else 1  # the first token, which nothing is before
@@ -193,11 +195,11 @@ class Source:
             )
         if not first:
             raise UserError(
-                f"No conversation of {self.reader_name} has an answer of the {ANSWERS!r} within "
-                f"config.data.length {self.length} tokens."
+                f"No conversation of {self.reader_name} {split} has an answer of the {ANSWERS!r} "
+                f"within config.data.length {self.length} tokens: raise it."
             )
-        self._tokens, self._learnt = np.concatenate(tokens), np.concatenate(learnt)
-        return np.array(first, np.int64), np.array(count, np.int64)
+        places = np.array(first, np.int64), np.array(count, np.int64)
+        return np.concatenate(tokens), np.concatenate(learnt), *places
 
     def _plan(self, epoch) -> Plan:
         return plan_epoch(

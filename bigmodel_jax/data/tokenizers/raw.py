@@ -22,6 +22,7 @@ from bigmodel_jax.data.tokenizers import SPECIAL
 from bigmodel_jax.data.tokenizers.published import MASKS, SEPARATORS
 from bigmodel_jax.data.tokenizers.subword import check_size
 from bigmodel_jax.data.wordwise import Wordwise
+from bigmodel_jax.errors import UserError
 
 
 class Tokenizer:
@@ -35,7 +36,7 @@ class Tokenizer:
         kind: what is trained: "bpe" (of bytes: nothing is unknown), "wordpiece" or "unigram".
         vocabulary_size: of what is trained, as in data/tokenizers/subword.py.
         lowercase: whether "Good" and "good" are the same, of what is trained.
-        path: of a tokenizer.json to be taken as it is.
+        path: of a tokenizer.json to be taken as it is; None trains one, "" is yet to be named.
         added: special tokens behind the vocabulary, such as those of a template of chats: found in a
             text before it is cut into pieces, and left out by `decode`.
     """
@@ -49,6 +50,8 @@ class Tokenizer:
         added: Sequence[str] = (),
     ):
         check_size(kind, vocabulary_size)
+        if path == "":
+            raise UserError("Where is the tokenizer? --config.data.tokenizer.path=FILE names it.")
         self.kind, self.vocabulary_size, self.lowercase = kind, vocabulary_size, lowercase
         self._path, self._added = Path(path).expanduser() if path else None, added
 
