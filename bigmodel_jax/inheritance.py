@@ -56,7 +56,9 @@ def inherit(config: Mapping[str, Any]) -> dict[str, Any]:
         own = {k: v for k, v in model.items() if k != "name" and v is not None}
         config["model"] = child(parent["model"], own)
         _check_length(config, run)
-        if tokenizer.get("added"):  # rows of the model's table that its own tokenizer left unused go first
+        if tokenizer.get(
+            "added"
+        ):  # rows of the model's table that its own tokenizer left unused go first
             grown = build("data.tokenizers", config["data"]["tokenizer"])
             grown.train(())
             size = max(config["model"]["vocabulary_size"], grown.vocabulary_size)

@@ -19,10 +19,10 @@ from bigmodel_jax.train import train
 from configs import chat, finetune_text, gpt2_pretrain, imdb_lm, imdb_mlm, own_text
 
 
-def run(config, folder, data_dir, **changes):
+def run(config, folder, data_dir):
     config = config.to_dict()
     config["early_stopping"] = {}
-    train({**config, "duration": "4 steps", **changes}, str(folder), data_dir=data_dir)
+    train({**config, "duration": "4 steps", "evals": {}}, str(folder), data_dir=data_dir)
     return folder
 
 
@@ -32,7 +32,7 @@ def runs(tmp_path_factory, data_dir):
     folder, rng = tmp_path_factory.mktemp("runs"), random.Random(0)
     run(imdb_mlm.get_config("tiny"), folder / "mlm", data_dir)
     run(imdb_lm.get_config("tiny"), folder / "lm", data_dir)
-    words = "a fine dull film with music and a plot".split()
+    words = ["a", "fine", "dull", "film", "with", "music", "and", "plot"]
     for name, labels in (("two", "ab"), ("three", "xyz")):
         rows = [(" ".join(rng.choices(words, k=8)), labels[i % len(labels)], i) for i in range(60)]
         with open(folder / f"{name}.csv", "w", newline="") as file:
@@ -94,11 +94,14 @@ def test_a_decoder_learns_to_answer_in_a_template(arg, runs, tmp_path, data_dir)
         (ids,) = writer._ids(["say film"])
         names = writer.tokenizer.tokens(ids)
         assert len(writer.write(["say film"], max_tokens=4)) == 1
-    around = ("<|user|>", "<|assistant|>") if "tokens" in arg else ("user", "assistant")
-    assert all(names.count(name) == 1 for name in around) or "tokens" not in arg
-    with pytest.raises(UserError, match="--chat: .* has learnt 'tokens' and no chats"):
-        with load_writer(runs / "lm", Sampling(), chat=True):
-            pass
+    added = [name for name in names if name in ("<|user|>", "<|assistant|>")]
+    assert added == (["<|user|>", "<|assistant|>"] if "tokens" in arg else [])
+
+
+def test_a_run_that_has_learnt_no_chats_answers_none(runs):
+    complaint = pytest.raises(UserError, match="--chat: .* has learnt 'tokens' and no chats")
+    with complaint, load_writer(runs / "lm", Sampling(), chat=True):
+        pass
 
 
 def test_a_padded_vocabulary_is_never_written(tmp_path, data_dir):

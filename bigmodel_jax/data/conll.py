@@ -91,7 +91,9 @@ class Source:
         train = self._sentences("train")
         self.label_names = tagged.tag_names(train)
         if len(self.label_names) < 2:
-            raise UserError(f"All words of {self.reader_name} have the tag {''.join(self.label_names)!r}.")
+            raise UserError(
+                f"All words of {self.reader_name} have the tag {''.join(self.label_names)!r}."
+            )
         self.tokenizer = config.build("data.tokenizers", tokenizer)
         self.tokenizer.train(" ".join(sentence.words) for sentence in train)
         identity += [getattr(self.tokenizer, "identity", str)()]

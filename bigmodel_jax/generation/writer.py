@@ -136,9 +136,7 @@ def _overlap(text: str, stop: str) -> int:
 
 
 @contextlib.contextmanager
-def load_writer(
-    workdir: str | Path, sampling: Sampling, chat: bool = False
-) -> Iterator[Writer]:
+def load_writer(workdir: str | Path, sampling: Sampling, chat: bool = False) -> Iterator[Writer]:
     """The language model of a run: the best parameters where it watched a metric, else the newest.
 
     Args:

@@ -115,7 +115,7 @@ def test_long_conversations_lose_their_ends_and_those_without_an_answer_are_not_
         made.batch(i)["mask"].any(1)[made.batch(i)["valid"]].all()
         for i in range(made.steps_per_epoch)
     )
-    with pytest.raises(UserError, match="No conversation of chat.jsonl has an answer"):
+    with pytest.raises(UserError, match="No conversation of chat.jsonl train has an answer"):
         source(length=5)
 
 

@@ -37,6 +37,7 @@ def started(name, parent):
         config, given = shipped(name, "tiny")(), shipped(parent, "tiny")()
         own = {k: v for k, v in config["model"].items() if k != "name"}
         config["model"] = inheritance.child(given["model"], own)
+        config["model"]["vocabulary_size"] = 304  # more than it has: eight devices divide it
         config["data"]["tokenizer"] = given["data"]["tokenizer"]
         return config
 

@@ -11,7 +11,7 @@ from bigmodel_jax.data.readers.synthetic_reviews import Random
 from bigmodel_jax.errors import UserError, nearest
 
 VERSION = 1  # to be raised when any sentence changes: it is part of the fingerprint
-NAMES = "Lincoln Paris Austin Florence Jordan Madison Sydney Chelsea Houston Georgia".split()
+NAMES = ("Lincoln", "Paris", "Austin", "Florence", "Jordan", "Sydney", "Chelsea", "Houston")
 SENTENCES = (
     "Mr {PER} flew to {LOC} on {day} .",
     "Mrs {PER} and Mr {PER} met in {LOC} .",

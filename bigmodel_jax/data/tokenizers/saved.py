@@ -1,6 +1,6 @@
 """The tokenizer that a run has saved, of whichever kind: what a run that starts from it needs.
 
-    tokenizer=dict(name="saved", path="runs/own_text/assets/tokenizer.json", spec=dict(name="words"))
+tokenizer=dict(name="saved", path="runs/own_text/assets/tokenizer.json", spec=dict(name="words"))
 """
 
 import hashlib
