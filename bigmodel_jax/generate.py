@@ -3,10 +3,12 @@
     python -m bigmodel_jax.generate --workdir=runs/gpt_shakespeare --prompt="ROMEO:" --max_tokens=200
     python -m bigmodel_jax.generate --workdir=runs/gpt_shakespeare --prompt="A" --prompt="B" --seed=1
     python -m bigmodel_jax.generate --workdir=RUN --prompt="..." --temperature=0 --stop="\\n\\n"
+    python -m bigmodel_jax.generate --workdir=runs/chat --chat --prompt="Name three colours."
 
 One prompt is written on as you look; several are a batch, printed when all are done. The same seed
 gives the same text. --beams=4 searches for the likeliest text instead of drawing one. A text that
-fills the model's context goes on from the last half of it.
+fills the model's context goes on from the last half of it. With --chat a prompt is what the user says,
+and what follows is the answer.
 """
 
 from absl import flags
@@ -27,6 +29,7 @@ def define_flags() -> None:
     flags.DEFINE_multi_string(
         "stop", [], "A text before which to stop; may be given several times."
     )
+    flags.DEFINE_bool("chat", False, "Of a run on chats: answer the prompts, in its template.")
     flags.DEFINE_integer("seed", 0, "Of what is drawn.")
     flags.DEFINE_integer(
         "beams", 0, "Search for the likeliest text with so many beams.", lower_bound=0
@@ -54,15 +57,15 @@ def main() -> None:
     stops = [stop.replace("\\n", "\n").replace("\\t", "\t") for stop in options.stop]
     if options.beams and stops:
         raise UserError("--stop is of texts that are drawn, and --beams searches: leave out one.")
-    with load_writer(options.workdir, sampling) as writer:
+    with load_writer(options.workdir, sampling, options.chat) as writer:
         if options.beams:
             texts = writer.search(
                 options.prompt, options.max_tokens, options.beams, options.length_penalty
             )
         elif len(options.prompt) == 1:
             pieces = writer.stream(options.prompt[0], options.max_tokens, stops, options.seed)
-            # The prompt is shown when the first piece has come: it may be refused.
-            print(options.prompt[0], end=next(pieces, ""), flush=True)
+            first = next(pieces, "")  # before the prompt is shown, which may be refused
+            print(options.prompt[0], end="\n" * options.chat + first, flush=True)
             for piece in pieces:
                 print(piece, end="", flush=True)
             print()
@@ -70,7 +73,8 @@ def main() -> None:
         else:
             texts = writer.write(options.prompt, options.max_tokens, stops, options.seed)
     for prompt, text in zip(options.prompt, texts, strict=True):
-        print(f"{prompt}{text}\n{'-' * 20}", flush=True)
+        between = "\n" if options.chat else ""
+        print(f"{prompt}{between}{text}\n{'-' * 20}", flush=True)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from bigmodel_jax import checkpoint, config, mapping, moves, rundir, trees
+from bigmodel_jax.data.token_files import kind_of
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.moves import Move
 
@@ -86,7 +87,7 @@ def find(spec: Mapping, abstract: Mapping, source: Any, own: tuple[str, ...] = (
     """
     if not spec["path"]:
         return None
-    found, run = _locate(spec["path"])
+    found, run = locate(spec["path"])
     if damage := checkpoint.verify(found):
         raise UserError(f"config.init_from.path: the checkpoint {found} is damaged: {damage}.")
     arrays = checkpoint.saved_variables(found)
@@ -142,8 +143,12 @@ def keep(graft: Graft, variables: Mapping, changed: Mapping) -> dict[str, Any]:
     return trees.replace(changed, trees.select(variables, taken.__contains__))
 
 
-def _locate(given: str) -> tuple[Path, Path | None]:
-    """(the checkpoint, the run that it is of, where there is one)."""
+def locate(given: str) -> tuple[Path, Path | None]:
+    """(the checkpoint that config.init_from.path names, the run that it is of, where there is one).
+
+    Raises:
+        UserError: it names neither a run nor a checkpoint, or a run without one.
+    """
     path = Path(given).expanduser().absolute()
     if (path / "arrays").is_dir():
         run = path.parent.parent
@@ -222,8 +227,8 @@ def _check_tokenizer(run: Path, source: Any, wanted: Mapping, rules: Mapping) ->
         ours = Path(folder) / "tokenizer.json"
         if not ours.is_file() or _sha256(ours) == _sha256(theirs):
             return
-    spec = rundir.read_config(run)["data"].get("tokenizer", {})
     if any(map(trees.matcher(rules["resize"]), tables)):
+        spec = rundir.read_config(run)["data"].get("tokenizer") or {"name": kind_of(theirs)}
         _check_grown(config.build("data.tokenizers", spec), theirs, source.tokenizer)
         return
     published = {"name": "published", "path": str(theirs)}

@@ -12,17 +12,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bigmodel_jax import rundir
+from bigmodel_jax import graft, rundir
+from bigmodel_jax.config import build, component, fields
+from bigmodel_jax.data.token_files import kind_of
 from bigmodel_jax.errors import UserError
 
 PRETRAINED = "pretrained"
+OF_HEADS = ("head", "pooling")  # fields that say nothing to a model that is a classifier throughout
+REREAD = ("raw", "published")  # tokenizers that their file alone makes again
 
 
 def inherit(config: Mapping[str, Any]) -> dict[str, Any]:
     """The config with everything named "pretrained" taken from the run at config.init_from.path.
 
     Raises:
-        UserError: there is no such path, it is no run, or its tokenizer cannot be used again.
+        UserError: there is no such path, it is no run, a LoRA run that is not merged, a model with
+            nothing to start from, or one that is too short for the data; its tokenizer is not there.
     """
     model, data = config["model"], config["data"]
     tokenizer = data.get("tokenizer") or {}
@@ -33,26 +38,90 @@ def inherit(config: Mapping[str, Any]) -> dict[str, Any]:
         raise UserError(
             "Which run to start from? --config.init_from.path=RUN names the directory of one."
         )
-    run = Path(path).expanduser().absolute()
+    found, run = graft.locate(path)
+    if run is None:
+        raise UserError(f"config.init_from.path: {found} is of no run that says what its model is.")
     parent = rundir.read_config(run)
-    config = {**config, "init_from": {**config["init_from"], "path": str(run)}}
+    if parent["task"]["name"] == "lora":
+        raise UserError(
+            f"{run} is a LoRA run: make plain parameters of it first, python -m bigmodel_jax.merge "
+            f"--workdir={run} --output=DIR, and start from DIR."
+        )
+    path = str(Path(path).expanduser().absolute())
+    config = {**config, "init_from": {**config["init_from"], "path": path}}
+    if tokenizer.get("name") == PRETRAINED:
+        more = {k: v for k, v in tokenizer.items() if k != "name"}
+        config["data"] = {**data, "tokenizer": {**_tokenizer(run, parent), **more}}
     if model.get("name") == PRETRAINED:
         own = {k: v for k, v in model.items() if k != "name" and v is not None}
-        config["model"] = {**parent["model"], **own}
-    if tokenizer.get("name") == PRETRAINED:
-        config["data"] = {**data, "tokenizer": _tokenizer(run, parent)}
+        config["model"] = child(parent["model"], own)
+        _check_length(config, run)
+        if tokenizer.get(
+            "added"
+        ):  # rows of the model's table that its own tokenizer left unused go first
+            grown = build("data.tokenizers", config["data"]["tokenizer"])
+            grown.train(())
+            size = max(config["model"]["vocabulary_size"], grown.vocabulary_size)
+            config["model"] = {**config["model"], "vocabulary_size": size}
     return config
+
+
+def child(parent: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The spec of a parent's model under another head.
+
+    How many classes there are, the data say; so they do of the length of a text, where nothing of
+    the model depends on it.
+
+    Args:
+        own: fields in place of the parent's.
+
+    Raises:
+        UserError: a model of which nothing is left without its head, or that has not the wanted one.
+    """
+    name = parent["name"]
+    if name == "bag":
+        raise UserError(
+            "The model of the run to start from is a bag of n-grams, in which all is of its classes: "
+            "start from one that embeds words or pieces."
+        )
+    known = fields("models", name)
+    if "head" not in known:
+        if (head := own.get("head", "classify")) != "classify":
+            raise UserError(
+                f"The model of the run to start from is {name!r}, which classifies whole texts: for "
+                f"head={head!r} start from a run of gpt or bert."
+            )
+        own = {k: v for k, v in own.items() if k not in OF_HEADS}
+    spec = {k: v for k, v in parent.items() if k != "num_classes"}
+    if _positions(spec) == "rope":
+        spec.pop("max_length", None)
+    return {**spec, **own}
+
+
+def _positions(spec: Mapping) -> str | None:
+    """The kind of a model's positions, where it has a choice."""
+    return spec.get("positions", getattr(component("models", spec["name"]), "positions", None))
+
+
+def _check_length(config: Mapping, run: Path) -> None:
+    """Raises a UserError for texts that are longer than a table of positions."""
+    spec, data = config["model"], config["data"]
+    if "max_length" not in spec or _positions(spec) != "learned":
+        return
+    key = "length" if "length" in data else "max_length"
+    if data.get(key, 0) > spec["max_length"]:
+        raise UserError(
+            f"config.data.{key} is {data[key]}, but the model of {run} has positions for "
+            f"{spec['max_length']} tokens: --config.data.{key}={spec['max_length']}."
+        )
 
 
 def _tokenizer(run: Path, parent: Mapping) -> dict[str, Any]:
     """The spec of a tokenizer that reads the run's own."""
-    given = parent["data"].get("tokenizer") or {"name": "raw"}  # of a token file: as raw reads it
     file = run / "assets" / "tokenizer.json"
-    if given["name"] not in ("raw", "published"):
-        raise UserError(
-            f"The tokenizer of {run} is of the kind {given['name']!r}, which a file alone does not make "
-            "again: a run to start from has dict(name='raw') or dict(name='published')."
-        )
     if not file.is_file():
         raise UserError(f"{file}, the tokenizer of the run to start from, is not there.")
-    return {"name": given["name"], "path": str(file)}
+    given = parent["data"].get("tokenizer") or {"name": kind_of(file)}  # of a token file
+    if given["name"] in REREAD:
+        return {"name": given["name"], "path": str(file)}
+    return {"name": "saved", "path": str(file), "spec": given.get("spec", given)}

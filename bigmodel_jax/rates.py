@@ -91,7 +91,7 @@ def by_layer(decay: float, params: Mapping) -> dict[str, Any]:
     if not depths:
         raise UserError(
             "config.optimizer.layer_decay: this model has no layers block_0, block_1, ... or blocks; "
-            "leave it out, or name factors in config.optimizer.lr_scale."
+            "set it to 1, or name factors in config.optimizer.lr_scale."
         )
 
     def factor(path, x):

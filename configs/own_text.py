@@ -72,26 +72,11 @@ def get_config(arg=None):
         ("bag", "lstm", "bilstm", "textcnn", "transformer"),
         **dict(tiny=False, seed=0, target="class", tokenizer="words", fold=""),
     )
-    for value, known in ((arg.target, TARGETS), (arg.tokenizer, TOKENIZERS)):
-        if value not in known:
-            raise UserError(f"own_text.py knows no {value!r}.{nearest(value, known)}")
-    config = ConfigDict(DEFAULTS)
-    config.seed = arg.seed
-    config.data = dict(
-        name="text",
-        path=config_dict.placeholder(str),
-        text_column="text",
-        label_column="label",
-        pair_column=config_dict.placeholder(str),
-        target=arg.target,
-        label_separator=",",
-        reader=dict(name="files"),
-        splits=dict(train="train[:90%]", val="train[90%:]", test="test"),
-        balance=False,
-        keep="tail",
-        word_vectors=config_dict.placeholder(str),
-        transforms=(),
-    )
+    if arg.tokenizer not in TOKENIZERS:
+        raise UserError(
+            f"own_text.py knows no {arg.tokenizer!r}.{nearest(arg.tokenizer, TOKENIZERS)}"
+        )
+    config = texts(arg.target, arg.seed)
     imdb.RECIPES[arg.variant](config, arg.tiny)
     if arg.variant == "bag":
         config.model.update(n=2, buckets=2**10 if arg.tiny else 2**20, ending=0)
@@ -101,9 +86,8 @@ def get_config(arg=None):
         config.data.update(max_length=64 if arg.tiny else 1024, buckets=(), batch_size=16)
     else:
         config.data.update(max_length=64 if arg.tiny else 256, buckets=(), batch_size=32)
-    task, evaluator = TARGETS[arg.target]
     if arg.target != "class" or arg.variant != "bag":
-        config.task = dict(name=task)
+        config.task = dict(name=TARGETS[arg.target][0])
         weights = {"class": "class_weights", "labels": "pos_weight"}.get(arg.target)
         if weights:
             config.task[weights] = config_dict.placeholder(str)
@@ -114,13 +98,39 @@ def get_config(arg=None):
         config.data.tokenizer = dict(name="subword", kind=arg.tokenizer, vocabulary_size=size)
     config.ema = 0.0
     config.duration = "2 epochs" if arg.tiny else "20 epochs"
-    config.evals = dict(
-        val=dict(name=evaluator, split="val", every="1 epochs"),
-        test=dict(name=evaluator, split="test", every="end"),
-    )
     if arg.fold:
         parts = dict(train=f"train[not fold {arg.fold}]", val=f"train[fold {arg.fold}]")
         config.data.splits = parts
         del config.evals.test
     config.early_stopping = dict(metric="val/loss", mode="min", patience=3)
+    return config
+
+
+def texts(target, seed):
+    """A config of the user's own texts, and of what judges them."""
+    if target not in TARGETS:
+        raise UserError(f"The config knows no target={target}.{nearest(target, TARGETS)}")
+    config = ConfigDict(DEFAULTS)
+    config.seed = seed
+    config.data = dict(
+        name="text",
+        path=config_dict.placeholder(str),
+        text_column="text",
+        label_column="label",
+        pair_column=config_dict.placeholder(str),
+        target=target,
+        label_separator=",",
+        reader=dict(name="files"),
+        splits=dict(train="train[:90%]", val="train[90%:]", test="test"),
+        balance=False,
+        keep="tail",
+        word_vectors=config_dict.placeholder(str),
+        transforms=(),
+    )
+    task, evaluator = TARGETS[target]
+    config.task = dict(name=task)
+    config.evals = dict(
+        val=dict(name=evaluator, split="val", every="1 epochs"),
+        test=dict(name=evaluator, split="test", every="end"),
+    )
     return config

@@ -40,6 +40,7 @@ class Source:
 
     Args:
         path: files, of which those named train and val are these splits.
+        reader: spec of a reader of conversations, such as synthetic_chats, in place of `path`.
         tokenizer: spec of a tokenizer; usually that of a pretrained run, dict(name="raw", path=...).
         template: (before, after) by role; see TEMPLATE.
         messages_column: the key of the messages.
@@ -49,15 +50,14 @@ class Source:
             process: as in data/tokens.py.
     """
 
-    synthetic = False
-
     def __init__(
         self,
         *,
-        path: str,
         tokenizer: Mapping,
         length: int,
         batch_size: int,
+        path: str | None = None,
+        reader: Mapping | None = None,
         template: Mapping[str, Sequence[str]] = TEMPLATE,
         messages_column: str = "messages",
         prompt_column: str | None = None,
@@ -73,11 +73,8 @@ class Source:
         data_dir: str = "",
         process: tuple[int, int] = (0, 1),
     ):
-        del data_dir  # nothing is kept: conversations are few, against a corpus
         self.batch_size, self.training, self.seed, self.group = batch_size, training, seed, group
         self.length, self.process = length, process
-        if path is None:
-            raise UserError("Where are the conversations? --config.data.path=FILE names them.")
         if packing not in ("best_fit", "documents"):
             known = ("best_fit", "documents")
             raise UserError(
@@ -88,23 +85,21 @@ class Source:
                 f"config.data.batch_size {batch_size} does not divide over {process[1]} processes."
             )
         self.buckets = check_buckets(buckets, length) if packing == "documents" else (length,)
+        columns = {"--config.data.messages_column": messages_column}
         if prompt_column or response_column:
             columns = {
-                "prompt_column": prompt_column or "prompt",
-                "response_column": response_column or "response",
+                "--config.data.prompt_column": prompt_column or "prompt",
+                "--config.data.response_column": response_column or "response",
             }
+        if path is not None:
+            self.reader_name, self.synthetic = Path(path).name, False
+            self._read, identity = _of_files(path, columns)
+        elif reader is not None:
+            opened = config.build("data.readers", reader, data_dir=data_dir)
+            self.reader_name, self.synthetic = opened.name, opened.synthetic
+            self._read, identity = _of_reader(opened), [opened.fingerprint()]
         else:
-            columns = {"messages_column": messages_column}
-        files = by_split([path])
-        self.reader_name = Path(path).name
-        self._read = {
-            name: [
-                read_messages(place, values)
-                for file in found
-                for place, values in records.read(file, columns)
-            ]
-            for name, found in files.items()
-        }
+            raise UserError("Where are the conversations? --config.data.path=FILE names them.")
         self._sizes = {name: len(found) for name, found in self._read.items()}
         self._splits = splitting.complete(splits, self._sizes)
         self.tokenizer = tokenizing.build(tokenizer)
@@ -113,15 +108,15 @@ class Source:
             for _, messages in self._chosen("train")
             for m in messages
         )
-        identity = [[name, [file_sha256(file) for file in found]] for name, found in files.items()]
-        identity += [config.plain(template), columns, getattr(self.tokenizer, "identity", str)()]
+        identity += [config.plain(template), getattr(self.tokenizer, "identity", str)()]
         self.fingerprint = hashlib.sha256(repr(identity).encode()).hexdigest()
         if fingerprint not in ("", self.fingerprint):
             raise UserError(
                 f"{self.reader_name} here is not the data that config.data.fingerprint names: "
                 f"{self.fingerprint[:12]}... instead of {fingerprint[:12]}.... Has a file changed?"
             )
-        first, count = self._encode(self._chosen(split), template, process[0] == 0)
+        self._template = template
+        self._tokens, self._learnt, first, count = self._encode(split, process[0] == 0)
         self._index = make_index(packing, first, count, length)
         self.lengths = self._index.lengths
         self.examples = len(self.lengths)
@@ -131,8 +126,8 @@ class Source:
         self._epochs = Epochs(self._plan, self.steps_per_epoch, training)
 
     def check_split(self, split: str) -> None:
-        """Raises a UserError for an unknown or empty split: evaluators open theirs late."""
-        self._chosen(split)
+        """Raises a UserError for a split without an answer: evaluators open theirs late."""
+        self._encode(split, say=False)
 
     def peek(self) -> dict[str, np.ndarray]:
         """A batch of this process's share, for shapes."""
@@ -173,12 +168,13 @@ class Source:
         positions = splitting.parse(expression, self._sizes, lambda: text_hashes(texts))[1]
         return [read[i] for i in positions]
 
-    def _encode(self, conversations, template, say: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Lays all conversations in a row; where each begins, and how long it is."""
+    def _encode(self, split: str, say: bool):
+        """Conversations in a row: their ids, which are learnt, where each begins, how long it is."""
+        conversations = self._chosen(split)
         before = [] if self.tokenizer.separator is None else [self.tokenizer.separator]
         tokens, learnt, first, count, at, cut, without = [], [], [], [], 0, 0, 0
         for place, messages in conversations:
-            ids, flags = encode_chat(messages, self.tokenizer, template, place)
+            ids, flags = encode_chat(messages, self.tokenizer, self._template, place)
             cut += len(ids) > self.length
             ids, flags = ids[: self.length], flags[: self.length]
             skipped = 0 if before else 1  # the first token, which nothing is before
@@ -199,11 +195,11 @@ class Source:
             )
         if not first:
             raise UserError(
-                f"No conversation of {self.reader_name} has an answer of the {ANSWERS!r} within "
-                f"config.data.length {self.length} tokens."
+                f"No conversation of {self.reader_name} {split} has an answer of the {ANSWERS!r} "
+                f"within config.data.length {self.length} tokens: raise it."
             )
-        self._tokens, self._learnt = np.concatenate(tokens), np.concatenate(learnt)
-        return np.array(first, np.int64), np.array(count, np.int64)
+        places = np.array(first, np.int64), np.array(count, np.int64)
+        return np.concatenate(tokens), np.concatenate(learnt), *places
 
     def _plan(self, epoch) -> Plan:
         return plan_epoch(
@@ -215,6 +211,35 @@ class Source:
             shuffle=self.training,
             group=self.group,
         )
+
+
+Read = dict[str, list[tuple[str, list[Message]]]]  # (place, messages) by split
+
+
+def _of_files(path: str, columns: Mapping[str, str]) -> tuple[Read, list]:
+    """(the conversations of files, what these are)."""
+    files = by_split([path])
+    read = {
+        name: [
+            read_messages(place, values)
+            for file in found
+            for place, values in records.read(file, columns)
+        ]
+        for name, found in files.items()
+    }
+    hashes = [[name, [file_sha256(file) for file in found]] for name, found in files.items()]
+    return read, [*hashes, list(columns.values())]
+
+
+def _of_reader(reader: Any) -> Read:
+    """The conversations of a reader of messages."""
+    return {
+        name: [
+            read_messages(f"{reader.name} {name} example {i}", [example["messages"]])
+            for i, example in enumerate(reader.examples(name))
+        ]
+        for name in reader.splits
+    }
 
 
 def read_messages(place: str, values: Sequence[Any]) -> tuple[str, list[Message]]:

@@ -39,22 +39,23 @@ class Source:
 
     Args:
         path: a file, a folder or a pattern; files named train, val, test are these splits.
+        reader: spec of a reader of words and tags, such as synthetic_entities, in place of `path`.
         token_column, tag_column: of a line, from 0, or from the end with -1.
         tokenizer: spec of a tokenizer, trained on the words of the training part if need be.
         splits, max_length, buckets, batch_size, fingerprint, split, training, seed, group, data_dir,
             process: as in data/text.py.
     """
 
-    synthetic = False
     target = "tags"
 
     def __init__(
         self,
         *,
-        path: str,
         tokenizer: Mapping,
         max_length: int,
         batch_size: int,
+        path: str | None = None,
+        reader: Mapping | None = None,
         splits: Mapping[str, str] = SPLITS,
         token_column: int = 0,
         tag_column: int = -1,
@@ -67,35 +68,36 @@ class Source:
         data_dir: str = "",
         process: tuple[int, int] = (0, 1),
     ):
-        del data_dir  # nothing is kept: such files are small
         self.batch_size, self.training, self.seed, self.group = batch_size, training, seed, group
         self.max_length, self.process = max_length, process
-        if path is None:
-            raise UserError(
-                "Where are the sentences? --config.data.path=FILE_OR_FOLDER names them."
-            )
         if batch_size < 1 or batch_size % process[1]:
             raise UserError(
                 f"config.data.batch_size {batch_size} does not divide over {process[1]} processes."
             )
         self.buckets = check_buckets(buckets, max_length)
-        files = by_split([path])
-        self.reader_name = Path(path).name
-        self._read = {
-            name: [s for file in found for s in tagged.read(file, token_column, tag_column)]
-            for name, found in files.items()
-        }
+        if path is not None:
+            self.reader_name, self.synthetic = Path(path).name, False
+            self._read, identity = _of_files(path, token_column, tag_column)
+        elif reader is not None:
+            opened = config.build("data.readers", reader, data_dir=data_dir)
+            self.reader_name, self.synthetic = opened.name, opened.synthetic
+            self._read, identity = _of_reader(opened), [opened.fingerprint()]
+        else:
+            raise UserError(
+                "Where are the sentences? --config.data.path=FILE_OR_FOLDER names them."
+            )
         self._sizes = {name: len(sentences) for name, sentences in self._read.items()}
         self._splits = splitting.complete(splits, self._sizes)
         train = self._sentences("train")
         self.label_names = tagged.tag_names(train)
         if len(self.label_names) < 2:
-            raise UserError(f"All words of {path} have the tag {''.join(self.label_names)!r}.")
+            raise UserError(
+                f"All words of {self.reader_name} have the tag {''.join(self.label_names)!r}."
+            )
         self.tokenizer = config.build("data.tokenizers", tokenizer)
         self.tokenizer.train(" ".join(sentence.words) for sentence in train)
-        hashes = [[name, [file_sha256(file) for file in found]] for name, found in files.items()]
-        hashes += [token_column, tag_column, getattr(self.tokenizer, "identity", str)()]
-        self.fingerprint = hashlib.sha256(repr(hashes).encode()).hexdigest()
+        identity += [getattr(self.tokenizer, "identity", str)()]
+        self.fingerprint = hashlib.sha256(repr(identity).encode()).hexdigest()
         if fingerprint not in ("", self.fingerprint):
             raise UserError(
                 f"{self.reader_name} here is not the data that config.data.fingerprint names: "
@@ -173,6 +175,31 @@ class Source:
     def _planned(self, step):
         plan, position = self._epochs.at(step)
         return plan.indices[position], int(plan.lengths[position])
+
+
+Read = dict[str, list[Sentence]]  # by split
+
+
+def _of_files(path: str, token_column: int, tag_column: int) -> tuple[Read, list]:
+    """(the sentences of files, what these are)."""
+    files = by_split([path])
+    read = {
+        name: [s for file in found for s in tagged.read(file, token_column, tag_column)]
+        for name, found in files.items()
+    }
+    hashes = [[name, [file_sha256(file) for file in found]] for name, found in files.items()]
+    return read, [*hashes, token_column, tag_column]
+
+
+def _of_reader(reader: Any) -> Read:
+    """The sentences of a reader of words and tags."""
+    return {
+        name: [
+            Sentence(example["words"], example["tags"], f"{reader.name} {name} example {i}")
+            for i, example in enumerate(reader.examples(name))
+        ]
+        for name in reader.splits
+    }
 
 
 def _texts(sentences: Sequence[Sentence]) -> list[tuple[str]]:

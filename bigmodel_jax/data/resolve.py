@@ -55,11 +55,13 @@ def resolve_data(
         )
     else:
         own = {key: data.pop(key) for key in OWN_FILES if key in data}
-        if own and own.get("path") is None:
+        kind = config.component("data.readers", data["reader"]["name"])
+        generated = getattr(kind, "synthetic", False)  # which the user's own take the place of
+        if own.get("path"):
+            given = {"name": "files"} if generated else data["reader"]
+            data["reader"] = {**given, **_with_absolute_paths(own)}
+        elif own and not generated:
             raise UserError("Where are your texts? --config.data.path=FILE_OR_FOLDER names them.")
-        if own:
-            own = _with_absolute_paths(own)
-        data["reader"] = {**data["reader"], **own}
         reader = config.build("data.readers", data["reader"], data_dir=data_dir)
     data["splits"] = splits.complete(data["splits"], reader.splits)
     return data, substitute

@@ -179,13 +179,22 @@ def load_tokenizer(path: Path) -> Any:
     Raises:
         UserError: it is not there, or no tokenizer.
     """
+    tokenizer = characters.Tokenizer() if kind_of(path) == "characters" else raw.Tokenizer()
+    tokenizer.read(path)
+    return tokenizer
+
+
+def kind_of(path: Path) -> str:
+    """The name of the kind of tokenizer that a file holds: "characters" or "raw".
+
+    Raises:
+        UserError: it is not there.
+    """
     try:
         ours = path.read_bytes().startswith(b'{"characters"')
     except OSError as error:
         raise UserError(f"{path}, the tokenizer, cannot be read: {error.strerror}.") from error
-    tokenizer = characters.Tokenizer() if ours else raw.Tokenizer()
-    tokenizer.read(path)
-    return tokenizer
+    return "characters" if ours else "raw"
 
 
 def content_hash(tokenizer) -> str:

@@ -6,10 +6,12 @@ with load_writer("runs/gpt_shakespeare", Sampling(temperature=0.8)) as writer:
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from bigmodel_jax import apply, config, rundir
+from bigmodel_jax import apply, rundir
+from bigmodel_jax.data.chat import TEMPLATE, encode_chat
+from bigmodel_jax.data.token_files import load_tokenizer
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.generation.decoder import Decoder
 from bigmodel_jax.generation.sampling import Sampling
@@ -20,13 +22,23 @@ UNFINISHED = "\N{REPLACEMENT CHARACTER}"  # what bytes of half a character are s
 class Writer:
     """Texts from prompts.
 
+    Args:
+        template: of a run on chats, in which a prompt is what the user says, and the text the
+            answer; None takes prompts as they are.
+
     Attributes:
         tokenizer: of the run.
         decoder: of its model, on ids.
     """
 
-    def __init__(self, run: apply.Loaded, tokenizer, sampling: Sampling):
-        self.tokenizer = tokenizer
+    def __init__(
+        self,
+        run: apply.Loaded,
+        tokenizer,
+        sampling: Sampling,
+        template: Mapping[str, Sequence[str]] | None = None,
+    ):
+        self.tokenizer, self._template = tokenizer, template
         # What ends a document stands before the first, too (data/token_files.py).
         self._around = [] if tokenizer.separator is None else [tokenizer.separator]
         self.decoder = Decoder(
@@ -65,7 +77,13 @@ class Writer:
         return [self.tokenizer.decode(ids) for ids in found]
 
     def _ids(self, prompts):
-        return [[*self._around, *map(int, self.tokenizer.encode(text))] for text in prompts]
+        return [[*self._around, *map(int, self._encode(text))] for text in prompts]
+
+    def _encode(self, prompt):
+        if self._template is None:
+            return self.tokenizer.encode(prompt)
+        asked = [{"role": "user", "content": prompt}]
+        return encode_chat(asked, self.tokenizer, self._template, answer_next=True)[0]
 
     def _pieces(self, prompts, max_tokens, stops, seed) -> Iterator[list[str]]:
         """What is new of each text. What may be the beginning of a stop waits until it is not."""
@@ -118,20 +136,27 @@ def _overlap(text: str, stop: str) -> int:
 
 
 @contextlib.contextmanager
-def load_writer(workdir: str | Path, sampling: Sampling) -> Iterator[Writer]:
+def load_writer(workdir: str | Path, sampling: Sampling, chat: bool = False) -> Iterator[Writer]:
     """The language model of a run: the best parameters where it watched a metric, else the newest.
 
+    Args:
+        chat: prompts are what a user says, in the template that the run has learnt.
+
     Raises:
-        UserError: `workdir` is no run, holds no checkpoint, or none of a model that writes.
+        UserError: `workdir` is no run, holds no checkpoint, or none of a model that writes; or has
+            learnt no chats.
     """
     settings = rundir.read_config(workdir)
+    if chat and settings["data"]["name"] != "chat":
+        raise UserError(
+            f"--chat: {workdir} has learnt {settings['data']['name']!r} and no chats; leave it out."
+        )
+    template = settings["data"].get("template", TEMPLATE) if chat else None
     with apply.load(workdir) as run:
         if not hasattr(run.task.model, "decode"):
             raise UserError(
                 f"{workdir} is a run of the model {settings['model']['name']!r}, which cannot write: "
                 "that takes a decoder, such as gpt."
             )
-        folder = Path(workdir).expanduser() / "assets"
-        tokenizer = config.build("data.tokenizers", settings["data"]["tokenizer"])
-        tokenizer.load(folder)
-        yield Writer(run, tokenizer, sampling)
+        tokenizer = load_tokenizer(Path(workdir).expanduser() / "assets" / "tokenizer.json")
+        yield Writer(run, tokenizer, sampling, template)

@@ -31,6 +31,11 @@ class Task(base.Task):
 
     def __init__(self, model: Any, chunk: int = 0, z_loss: float = 0.0):
         super().__init__(model)
+        if not hasattr(model, "decode"):
+            raise UserError(
+                "config.task next_token predicts each token from those before it, and this model reads "
+                "both sides, or no text: take a decoder, such as gpt."
+            )
         if chunk < 0:
             raise UserError(f"config.task.chunk is {chunk}: positions at once, or 0 for all.")
         self.chunk, self.z_loss = chunk, z_loss

@@ -115,7 +115,7 @@ def test_long_conversations_lose_their_ends_and_those_without_an_answer_are_not_
         made.batch(i)["mask"].any(1)[made.batch(i)["valid"]].all()
         for i in range(made.steps_per_epoch)
     )
-    with pytest.raises(UserError, match="No conversation of chat.jsonl has an answer"):
+    with pytest.raises(UserError, match="No conversation of chat.jsonl train has an answer"):
         source(length=5)
 
 
@@ -128,7 +128,7 @@ def test_long_conversations_lose_their_ends_and_those_without_an_answer_are_not_
         ('{"messages": [{"role": "usr", "content": "x"}]}', "no role 'usr'. Did you mean 'user'"),
         (
             '{"text": "x"}',
-            "line 1 has no 'messages'. There are: text. Name it with messages_column",
+            "line 1 has no 'messages'. There are: text. Name it with --config.data.messages_column",
         ),
         ("{", "line 1 is not JSON"),
     ],

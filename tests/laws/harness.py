@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from bigmodel_jax import experiment, sharding, steps, trees
+from bigmodel_jax import experiment, inheritance, sharding, steps, trees
 from bigmodel_jax.config import complete
 from bigmodel_jax.data.resolve import resolve_data
 from bigmodel_jax.train import train
@@ -30,6 +30,20 @@ def shipped(name, arg):
     return make
 
 
+def started(name, parent):
+    """A config that starts from a run of `parent`: its model and tokenizer, before it has learnt."""
+
+    def make():
+        config, given = shipped(name, "tiny")(), shipped(parent, "tiny")()
+        own = {k: v for k, v in config["model"].items() if k != "name"}
+        config["model"] = inheritance.child(given["model"], own)
+        config["model"]["vocabulary_size"] = 304  # more than it has: eight devices divide it
+        config["data"]["tokenizer"] = given["data"]["tokenizer"]
+        return config
+
+    return make
+
+
 STRAINS = {
     "gan": gan.config,
     "batch_norm": batch_norm.config,
@@ -46,11 +60,17 @@ CONFIGS = {
     "gpt-shakespeare": shipped("gpt_shakespeare", "best,tiny"),
     "imdb-mlm": shipped("imdb_mlm", "tiny"),
     "imdb-lm": shipped("imdb_lm", "tiny"),
+    "gpt2-pretrain": shipped("gpt2_pretrain", "tiny"),
+    "finetune-text": started("finetune_text", "imdb_mlm"),
+    "conll": shipped("conll", "tiny"),
+    "chat": started("chat", "imdb_lm"),
 }
 ALL = {**STRAINS, **CONFIGS}
 # Costly laws run on one config a task in CI, and on these under `-m slow`.
-ALIKE = ("imdb-bilstm", "imdb-textcnn", "imdb-transformer", "imdb-lm")
-LANGUAGE = ("gpt-shakespeare", "imdb-mlm", "imdb-lm")  # of running text, without labels
+ALIKE = ("imdb-bilstm", "imdb-textcnn", "imdb-transformer", "imdb-lm", "gpt2-pretrain", "finetune-text", "chat")  # fmt: skip
+LANGUAGE = ("gpt-shakespeare", "imdb-mlm", "imdb-lm", "gpt2-pretrain")  # of running text
+PARTLY = ("conll", "chat")  # of words or answers: neither of one label a text nor of every token
+STREAMED = ("imdb-mlm", *PARTLY)  # whose batches are made on the host alone
 # Those whose batch comes from a source: the laws that need the same batch twice.
 WITH_SOURCE = {k: v for k, v in ALL.items() if k not in ("rollout", "actor")}
 
@@ -125,6 +145,6 @@ def relative_distance(a, b) -> float:
 
 
 __all__ = [
-    "ALL", "CONFIGS", "LANGUAGE", "STRAINS", "WITH_SOURCE", "assert_same_bits", "loss_of", "costly", "relative_distance",
+    "ALL", "CONFIGS", "LANGUAGE", "PARTLY", "STRAINS", "STREAMED", "WITH_SOURCE", "assert_same_bits", "loss_of", "costly", "relative_distance",
     "run_steps", "saved_arrays", "train", "trees",
 ]  # fmt: skip

@@ -13,6 +13,8 @@ from tests.laws.harness import (
     ALL,
     CONFIGS,
     LANGUAGE,
+    PARTLY,
+    STREAMED,
     assert_same_bits,
     costly,
     loss_of,
@@ -98,8 +100,7 @@ def test_k_steps_a_dispatch_equal_k_single_steps(name, tmp_path, data_dir):
         np.testing.assert_allclose(pairs[path], value, rtol=2e-4, atol=1e-6, err_msg=path)
 
 
-# Words are numbered on the host.
-@pytest.mark.parametrize("name", costly(n for n in CONFIGS if n != "imdb-mlm"))
+@pytest.mark.parametrize("name", costly(n for n in CONFIGS if n not in STREAMED))
 def test_resident_equals_streaming(name, tmp_path, data_dir):
     config = {**CONFIGS[name](), "duration": "6 steps"}
     train(config, tmp_path / "streaming", data_dir=data_dir)
@@ -128,7 +129,7 @@ def test_shares_of_processes_make_up_the_same_global_batch(name, processes, data
             np.testing.assert_array_equal(parts, value)
 
 
-@pytest.mark.parametrize("name", costly(n for n in CONFIGS if n not in LANGUAGE))
+@pytest.mark.parametrize("name", costly(n for n in CONFIGS if n not in (*LANGUAGE, *PARTLY)))
 def test_evaluation_counts_each_example_once_at_any_batch_size(name, tmp_path, data_dir):
     results = []
     for batch_size in (8, 56, 256):

@@ -9,6 +9,7 @@
         def fingerprint(self) -> str  # sha256 of what the data are, in hexadecimal
         def examples(self, split, indices=None) -> Iterator[dict]
             # {"text": str, "label": int}; indices: positions in the split, None for all in order
+            # (of conversations and of tagged words other keys: see the generated ones)
         # What may be left out:
         target: str         # "class"; "labels": a list of ids; "number": a float, names ("value",)
         pairs: bool         # examples have a second text, "pair"

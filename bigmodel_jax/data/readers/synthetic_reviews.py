@@ -106,13 +106,13 @@ class Reader:
         if split not in self.splits:
             raise UserError(f"{self.name} has no split {split!r}.{nearest(split, self.splits)}")
         for i in range(self.splits[split]) if indices is None else indices:
-            rng = _Random(f"{VERSION}/{self.seed}/{split}/{int(i)}")
+            rng = Random(f"{VERSION}/{self.seed}/{split}/{int(i)}")
             truth = rng.below(2)
             text = review(rng, truth)
             yield {"text": text, "label": 1 - truth if rng.chance(self.noise) else truth}
 
 
-class _Random:
+class Random:
     """Choices by `random()` from a string seed: the one stream that Python promises to keep."""
 
     def __init__(self, seed: str):
@@ -128,7 +128,7 @@ class _Random:
         return items[self.below(len(items))]
 
 
-def review(rng: _Random, truth: int) -> str:
+def review(rng: Random, truth: int) -> str:
     """A review of about 15 to 150 words in which most of the author's judgements are `truth`."""
     judgements = 1 + 2 * rng.below(3)
     dissent = rng.below(judgements // 2 + 1)
@@ -139,7 +139,7 @@ def review(rng: _Random, truth: int) -> str:
     return " ".join(sentences)
 
 
-def _judgement(rng: _Random, verdict: int) -> str:
+def _judgement(rng: Random, verdict: int) -> str:
     """A sentence by which the author judges once: `verdict`, 1 for good."""
     form = rng.below(8)
     mine = _opinion(rng, verdict)
@@ -158,12 +158,12 @@ def _judgement(rng: _Random, verdict: int) -> str:
     return _sentence(sentence)
 
 
-def _against(rng: _Random, verdict: int) -> int:
+def _against(rng: Random, verdict: int) -> int:
     """What another says: more often than not the contrary."""
     return verdict ^ rng.chance(0.75)
 
 
-def _opinion(rng: _Random, verdict: int) -> str:
+def _opinion(rng: Random, verdict: int) -> str:
     """A clause of the author's, in one case of three by the negation of its contrary."""
     aspect = rng.pick(ASPECTS)
     if not rng.chance(1 / 3):
@@ -179,7 +179,7 @@ def _opinion(rng: _Random, verdict: int) -> str:
     return f"the {aspect} was {rng.pick(('not', 'never', 'hardly', 'far from'))} {contrary}"
 
 
-def _other(rng: _Random, verdict: int) -> str:
+def _other(rng: Random, verdict: int) -> str:
     """A clause that reports somebody else's opinion."""
     who, aspect = rng.pick(PEOPLE), rng.pick(ASPECTS)
     if rng.chance(0.5):
@@ -187,11 +187,11 @@ def _other(rng: _Random, verdict: int) -> str:
     return f"{who} called the {aspect} {rng.pick(ADJECTIVES[verdict])}"
 
 
-def _hearsay(rng: _Random) -> str:
+def _hearsay(rng: Random) -> str:
     return _sentence(_other(rng, rng.below(2)))
 
 
-def _fact(rng: _Random) -> str:
+def _fact(rng: Random) -> str:
     return rng.pick(FACTS).format(
         item=rng.pick(ITEMS),
         place=rng.pick(PLACES),

@@ -22,6 +22,7 @@ from bigmodel_jax.data.tokenizers import SPECIAL
 from bigmodel_jax.data.tokenizers.published import MASKS, SEPARATORS
 from bigmodel_jax.data.tokenizers.subword import check_size
 from bigmodel_jax.data.wordwise import Wordwise
+from bigmodel_jax.errors import UserError
 
 
 class Tokenizer:
@@ -35,7 +36,9 @@ class Tokenizer:
         kind: what is trained: "bpe" (of bytes: nothing is unknown), "wordpiece" or "unigram".
         vocabulary_size: of what is trained, as in data/tokenizers/subword.py.
         lowercase: whether "Good" and "good" are the same, of what is trained.
-        path: of a tokenizer.json to be taken as it is.
+        path: of a tokenizer.json to be taken as it is; None trains one, "" is yet to be named.
+        added: special tokens behind the vocabulary, such as those of a template of chats: found in a
+            text before it is cut into pieces, and left out by `decode`.
     """
 
     def __init__(
@@ -44,29 +47,36 @@ class Tokenizer:
         vocabulary_size: int = 16_000,
         lowercase: bool = False,
         path: str | None = None,
+        added: Sequence[str] = (),
     ):
         check_size(kind, vocabulary_size)
+        if path == "":
+            raise UserError("Where is the tokenizer? --config.data.tokenizer.path=FILE names it.")
         self.kind, self.vocabulary_size, self.lowercase = kind, vocabulary_size, lowercase
-        self._path = Path(path).expanduser() if path else None
+        self._path, self._added = Path(path).expanduser() if path else None, added
 
     def identity(self) -> str:
-        """sha256 of the file at `path`, in hexadecimal; empty where there is none."""
-        return hashlib.sha256(published.read(self._path)).hexdigest() if self._path else ""
+        """sha256 of the file at `path` and of what is added; empty where there is none."""
+        if not self._path:
+            return ""
+        more = "".join(f"\0{token}" for token in self._added).encode()
+        return hashlib.sha256(published.read(self._path) + more).hexdigest()
 
     def train(self, texts: Iterable[str]) -> None:
         """Counts words in one pass and trains on the counts; or reads the file at `path`."""
         if self._path:
-            self._use(published.parse(published.read(self._path), str(self._path)))
+            trained = published.parse(published.read(self._path), str(self._path))
         elif self.kind == "bpe":
             counts = training.count_words(texts, pretokens.byte_level)
-            self._use(training.train_bpe(counts, self.vocabulary_size, self.lowercase, raw=True))
+            trained = training.train_bpe(counts, self.vocabulary_size, self.lowercase, raw=True)
         else:
             counts = training.count_words(texts, str.split)
             trained = training.TRAINERS[self.kind](counts, self.vocabulary_size, self.lowercase)
             if self.kind == "unigram":  # of which white space other than " " would be unknown
                 blanks: list = [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]
                 trained.pre_tokenizer = pre_tokenizers.Sequence(blanks)  # type: ignore[assignment]
-            self._use(trained)
+        trained.add_special_tokens(list(self._added))
+        self._use(trained)
 
     def encode(self, text: str) -> np.ndarray:
         """Ids of the pieces of raw text, int32 [length]."""
