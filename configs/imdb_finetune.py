@@ -10,8 +10,17 @@
     labels=500    of so many reviews of the training part, with another seed of others; 0 is all
 
 It differs from its parent, the run at init_from.path, in the head and the data; the model and the
-tokenizer are the parent's. The last tenth of train chooses the epoch; test is looked at once. Not yet
-run to a result.
+tokenizer are the parent's. The last tenth of train chooses the epoch; test is looked at once.
+
+Test accuracy from 500 labels, 2026-11-28, each seed another 500 reviews (seed=0,1,2):
+
+    pretrained (imdb_mlm.py)  how=full,labels=500     0.7887 0.7834 0.7946   mean 0.789
+    from scratch              how=scratch,labels=500  0.7287 0.7464 0.7436   mean 0.740
+
+The gain, seed by seed, is 0.049 +- 0.029 (95 %, Student's t with 2 degrees of freedom). The rates were
+chosen with 500 labels and seed 0 by validation among 2e-4, 5e-4, 1e-3 (full) and 5e-4, 1e-3, 2e-3
+(scratch), the largest of its three. 2,500 labels are not run to their end, head, lora, all labels
+and imdb_lm.py as the parent not at all.
 """
 
 from ml_collections import ConfigDict

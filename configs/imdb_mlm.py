@@ -5,7 +5,9 @@
     python -m bigmodel_jax.main --config=configs/imdb_finetune.py --config.init_from.path=runs/imdb_mlm
 
 The last tenth of the reviews only validates. Then configs/imdb_finetune.py learns the labels.
-Not yet run to its end: sizes and rates are first guesses.
+
+val loss 3.831 nats a hidden token, 37.3 % of them guessed: one seed, 62 minutes on 2 cores of an AMD
+EPYC (Zen 4) that had other work to do, 2026-11-28. Sizes and rates are first guesses.
 """
 
 from ml_collections import ConfigDict
