@@ -58,7 +58,7 @@ def _load(path: Path, count: int) -> np.ndarray | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile):
-        # NotImplementedError is zipfile's, for a flipped byte that names no known compression.
+        # A flipped byte may name a compression that zipfile does not know: the last but one.
         found = np.zeros(0)
     if found.dtype == np.int64 and found.shape == (count,):
         return found
