@@ -3,11 +3,8 @@
 For quick starts and tests of instruction tuning: "say film twice" is answered by "film film".
 """
 
-import hashlib
-from collections.abc import Iterator, Sequence
-
-from bigmodel_jax.data.readers.synthetic_reviews import ASPECTS, ITEMS, Random
-from bigmodel_jax.errors import UserError, nearest
+from bigmodel_jax.data.generated import Generated, Random
+from bigmodel_jax.data.readers.synthetic_reviews import ASPECTS, ITEMS
 
 VERSION = 1  # to be raised when any conversation changes: it is part of the fingerprint
 # What is asked of two words, and what is answered.
@@ -20,7 +17,7 @@ ASKED = (
 )
 
 
-class Reader:
+class Reader(Generated):
     """Conversations of one to three questions, in a train and a test split.
 
     Args:
@@ -28,25 +25,14 @@ class Reader:
     """
 
     name = "synthetic_chats"
-    synthetic = True
 
     def __init__(self, train_size: int = 2000, test_size: int = 500, data_dir: str | None = None):
         del data_dir  # for prepared data sets
-        self.splits = {"train": train_size, "test": test_size}
+        super().__init__(VERSION, {"train": train_size, "test": test_size})
 
-    def fingerprint(self) -> str:
-        """sha256 of the generator's version and its arguments."""
-        identity = (self.name, VERSION, sorted(self.splits.items()))
-        return hashlib.sha256(repr(identity).encode()).hexdigest()
-
-    def examples(self, split: str, indices: Sequence[int] | None = None) -> Iterator[dict]:
-        """Yields {"messages": [{"role": str, "content": str}, ...]}."""
-        if split not in self.splits:
-            raise UserError(f"{self.name} has no split {split!r}.{nearest(split, self.splits)}")
-        for i in range(self.splits[split]) if indices is None else indices:
-            rng = Random(f"{VERSION}/{split}/{int(i)}")
-            turns = [turn for _ in range(1 + rng.below(3)) for turn in _turns(rng)]
-            yield {"messages": turns}
+    def example(self, rng: Random) -> dict:
+        """{"messages": [{"role": str, "content": str}, ...]}."""
+        return {"messages": [turn for _ in range(1 + rng.below(3)) for turn in _turns(rng)]}
 
 
 def _turns(rng: Random) -> list[dict[str, str]]:

@@ -4,11 +4,7 @@ For quick starts and tests of taggers. Only what stands around a name says what 
 flew to Paris", "Paris Ltd hired Austin". Whoever reads the whole sentence can tag all of it.
 """
 
-import hashlib
-from collections.abc import Iterator, Sequence
-
-from bigmodel_jax.data.readers.synthetic_reviews import Random
-from bigmodel_jax.errors import UserError, nearest
+from bigmodel_jax.data.generated import Generated, Random
 
 VERSION = 1  # to be raised when any sentence changes: it is part of the fingerprint
 NAMES = ("Lincoln", "Paris", "Austin", "Florence", "Jordan", "Sydney", "Chelsea", "Houston")
@@ -23,7 +19,7 @@ SENTENCES = (
 DAYS = ("Monday", "Tuesday", "Friday", "Sunday")
 
 
-class Reader:
+class Reader(Generated):
     """Sentences with a tag for each word in IOB2, in a train, a val and a test split.
 
     Args:
@@ -31,23 +27,15 @@ class Reader:
     """
 
     name = "synthetic_entities"
-    synthetic = True
 
     def __init__(self, train_size: int = 2000, test_size: int = 500, data_dir: str | None = None):
         del data_dir  # for prepared data sets
-        self.splits = {"train": train_size, "validation": test_size, "test": test_size}
+        splits = {"train": train_size, "validation": test_size, "test": test_size}
+        super().__init__(VERSION, splits)
 
-    def fingerprint(self) -> str:
-        """sha256 of the generator's version and its arguments."""
-        identity = (self.name, VERSION, sorted(self.splits.items()))
-        return hashlib.sha256(repr(identity).encode()).hexdigest()
-
-    def examples(self, split: str, indices: Sequence[int] | None = None) -> Iterator[dict]:
-        """Yields {"words": list[str], "tags": list[str]}."""
-        if split not in self.splits:
-            raise UserError(f"{self.name} has no split {split!r}.{nearest(split, self.splits)}")
-        for i in range(self.splits[split]) if indices is None else indices:
-            yield sentence(Random(f"{VERSION}/{split}/{int(i)}"))
+    def example(self, rng: Random) -> dict:
+        """{"words": list[str], "tags": list[str]}."""
+        return sentence(rng)
 
 
 def sentence(rng: Random) -> dict:

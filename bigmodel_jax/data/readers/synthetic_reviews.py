@@ -13,11 +13,8 @@ reaches. The label given is the true one, flipped with probability `noise`: as t
 the true one, no classifier has an expected accuracy above `bayes_accuracy = 1 - noise`.
 """
 
-import hashlib
-import random
-from collections.abc import Iterator, Sequence
-
-from bigmodel_jax.errors import UserError, nearest
+from bigmodel_jax.data.generated import Generated, Random
+from bigmodel_jax.errors import UserError
 
 VERSION = 1  # to be raised when the text of any review changes: it is part of the fingerprint
 
@@ -64,7 +61,7 @@ FACTS = (
 )
 
 
-class Reader:
+class Reader(Generated):
     """Generated reviews with a train and a test split, balanced in expectation.
 
     Args:
@@ -75,7 +72,6 @@ class Reader:
     """
 
     name = "synthetic_reviews"
-    synthetic = True
     label_names = ("neg", "pos")
 
     def __init__(
@@ -92,40 +88,15 @@ class Reader:
                 f"synthetic_reviews needs sizes of at least 1 (here {train_size} and {test_size}) "
                 f"and a noise of at least 0 and less than 0.5 (here {noise})."
             )
-        self.splits = {"train": train_size, "test": test_size}
-        self.seed, self.noise = seed, noise
+        super().__init__(VERSION, {"train": train_size, "test": test_size}, seed, noise)
+        self.noise = noise
         self.bayes_accuracy = 1 - noise
 
-    def fingerprint(self) -> str:
-        """sha256 of the generator's version and its arguments."""
-        identity = (self.name, VERSION, sorted(self.splits.items()), self.seed, self.noise)
-        return hashlib.sha256(repr(identity).encode()).hexdigest()
-
-    def examples(self, split: str, indices: Sequence[int] | None = None) -> Iterator[dict]:
-        """Yields {"text": str, "label": int}."""
-        if split not in self.splits:
-            raise UserError(f"{self.name} has no split {split!r}.{nearest(split, self.splits)}")
-        for i in range(self.splits[split]) if indices is None else indices:
-            rng = Random(f"{VERSION}/{self.seed}/{split}/{int(i)}")
-            truth = rng.below(2)
-            text = review(rng, truth)
-            yield {"text": text, "label": 1 - truth if rng.chance(self.noise) else truth}
-
-
-class Random:
-    """Choices by `random()` from a string seed: the one stream that Python promises to keep."""
-
-    def __init__(self, seed: str):
-        self._random = random.Random(seed).random
-
-    def chance(self, probability: float) -> bool:
-        return self._random() < probability
-
-    def below(self, n: int) -> int:
-        return int(self._random() * n)
-
-    def pick(self, items):
-        return items[self.below(len(items))]
+    def example(self, rng: Random) -> dict:
+        """{"text": str, "label": int}."""
+        truth = rng.below(2)
+        text = review(rng, truth)
+        return {"text": text, "label": 1 - truth if rng.chance(self.noise) else truth}
 
 
 def review(rng: Random, truth: int) -> str:
