@@ -41,6 +41,21 @@ def encode_clean(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     return [encoding.ids for encoding in encodings]
 
 
+def template(tokenizer: Tokenizer) -> tuple[tuple[int, ...], ...] | None:
+    """The ids (before, between, after) that the file's own template sets around texts.
+
+    Around one text stand the first and the last; None where there is no template.
+    """
+    encoding = tokenizer.encode("a", "a")
+    owners = encoding.sequence_ids
+    if None not in owners or 0 not in owners or 1 not in owners:
+        return None
+    first, stop = owners.index(0), len(owners) - owners[::-1].index(0)
+    second, last = owners.index(1), len(owners) - owners[::-1].index(1)
+    ids = encoding.ids
+    return tuple(ids[:first]), tuple(ids[stop:second]), tuple(ids[last:])
+
+
 def piece(tokenizer: Tokenizer, token: int) -> str:
     """What an id stands for, with the mark of its kind: "Ġfilm", "##ing", "▁film".
 

@@ -55,6 +55,10 @@ class Tokenizer:
         ids = published.encode_clean(self._tokenizer, [clean(text) for text in texts])
         return [np.array(x, np.int32) for x in ids]
 
+    def template(self) -> tuple[tuple[int, ...], ...] | None:
+        """The ids (before, between, after) that the file sets around texts; None of its own."""
+        return published.template(self._tokenizer)
+
     def tokens(self, ids: Sequence[int] | np.ndarray) -> list[str]:
         """The pieces that ids stand for, with the marks that the file uses."""
         return [published.piece(self._tokenizer, int(i)) for i in ids]

@@ -94,6 +94,10 @@ class Tokenizer:
         kept = [int(i) for i in ids if int(i) not in self.special]
         return self._tokenizer.decode(kept, skip_special_tokens=False)
 
+    def template(self) -> tuple[tuple[int, ...], ...] | None:
+        """The ids (before, between, after) that the file sets around texts; None of its own."""
+        return published.template(self._tokenizer)
+
     def tokens(self, ids: Sequence[int] | np.ndarray) -> list[str]:
         """The pieces that ids stand for, with their kind's mark: "Ġfilm", "##ing" or "▁film"."""
         return [published.piece(self._tokenizer, int(i)) for i in ids]
