@@ -3,6 +3,8 @@
 Several readers work ahead of each other, but no more bytes are in flight than the largest array has.
 """
 
+import math
+import mmap
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +18,7 @@ from bigmodel_jax.hub import axes
 from bigmodel_jax.hub.published import Published
 
 READERS = 4
+LINE = 64  # bytes of a cache line
 
 
 def load(published: Published, abstract: Mapping) -> dict:
@@ -25,19 +28,20 @@ def load(published: Published, abstract: Mapping) -> dict:
         abstract: their shapes, dtypes and shardings, as a tree.
     """
     wanted = trees.flatten(abstract)
-    room = _Room(max(_bytes(wanted[path]) for link in published.links for path in link.ours))
+    sizes = {link: sum(_bytes(wanted[path]) for path in link.ours) for link in published.links}
+    room = _Room(max(sizes.values()))
 
     def read(link):
         name, made = published.names[link.theirs], {}
         file = published.files[name]
-        for part, path in enumerate(link.ours):
-            x = wanted[path]
-            with room.of(_bytes(x)):
+        with room.of(sizes[link]):
+            for part, path in enumerate(link.ours):
+                x = wanted[path]
                 view = axes.to_ours(link.axes, file.view(name), x.shape, part)
                 made[path] = jax.make_array_from_callback(
                     x.shape, x.sharding, lambda index, v=view, x=x: _copied(v[index], x.dtype)
                 ).block_until_ready()
-        file.forget(name)
+            file.forget(name)
         return made
 
     found: dict[str, jax.Array] = {}
@@ -48,13 +52,28 @@ def load(published: Published, abstract: Mapping) -> dict:
 
 
 def _copied(view: np.ndarray, dtype) -> np.ndarray:
-    return (
-        np.ascontiguousarray(view).astype(dtype, copy=False) if view.dtype != dtype else view.copy()
-    )
+    """A view as an array of its own, which a CPU's jax takes as it is.
+
+    What is turned round is copied a cache line at a time, which is several times as fast as NumPy's
+    own order.
+    """
+    dtype = np.dtype(dtype)
+    if not view.size:
+        return np.zeros(view.shape, dtype)
+    # Aligned to a page. NumPy would ask for huge ones, for which a virtual machine may search seconds.
+    raw = mmap.mmap(-1, view.size * dtype.itemsize)
+    out = np.frombuffer(raw, dtype).reshape(view.shape)
+    if view.flags.c_contiguous or view.ndim < 2:
+        out[...] = view
+        return out
+    step = max(1, LINE // dtype.itemsize)
+    for i in range(0, view.shape[-1], step):
+        out[..., i : i + step] = view[..., i : i + step]
+    return out
 
 
 def _bytes(x) -> int:
-    return int(np.prod(x.shape)) * np.dtype(x.dtype).itemsize
+    return math.prod(x.shape) * np.dtype(x.dtype).itemsize
 
 
 class _Room:
