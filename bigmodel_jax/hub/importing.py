@@ -13,6 +13,7 @@ import jax
 
 from bigmodel_jax import checkpoint, config, rundir, sharding
 from bigmodel_jax.data.encoding import save_labels
+from bigmodel_jax.data.token_files import TOKENIZER
 from bigmodel_jax.data.tokenizers import raw
 from bigmodel_jax.durations import Clock
 from bigmodel_jax.errors import UserError
@@ -78,7 +79,9 @@ def _size(params) -> int:
 
 def _tokenizer(found: Published) -> raw.Tokenizer | None:
     """The published one, checked; None where the model reads no text or there is none."""
-    file = found.folder / "tokenizer.json"
+    file = found.folder / TOKENIZER
+    if "vocabulary_size" not in found.model:
+        return None
     if not file.is_file():
         print(
             f"NOTE: {found.folder} holds no tokenizer.json: the run reads no text. transformers' "
@@ -87,7 +90,7 @@ def _tokenizer(found: Published) -> raw.Tokenizer | None:
         return None
     tokenizer = raw.Tokenizer(path=str(file))
     tokenizer.train(())
-    size = found.model.get("vocabulary_size", 0)
+    size = found.model["vocabulary_size"]
     if tokenizer.vocabulary_size > size:
         raise UserError(
             f"{file} has {tokenizer.vocabulary_size:,} tokens, and the model's vocabulary is "
@@ -101,31 +104,30 @@ def _write_assets(found: Published, assets: Path) -> None:
     for name in KEPT:
         if (found.folder / name).is_file():
             shutil.copyfile(found.folder / name, assets / "published" / name)
-    if (found.folder / "tokenizer.json").is_file():
-        shutil.copyfile(found.folder / "tokenizer.json", assets / "tokenizer.json")
+    if (found.folder / TOKENIZER).is_file():
+        shutil.copyfile(found.folder / TOKENIZER, assets / TOKENIZER)
     if found.model.get("num_classes"):
         save_labels(assets, reading.label_names(found.given))
 
 
 def _config(found: Published, tokenizer: raw.Tokenizer | None, assets: Path) -> dict[str, Any]:
     """The config of a run that trained the model: what applying it and starting from it need."""
-    head, length = found.model.get("head"), found.model.get("max_length") or ROW
-    data: dict[str, Any] = {"tokenizer": {"name": "raw", "path": str(assets / "tokenizer.json")}}
-    if head == "lm":
-        data |= {"name": "tokens", "length": min(length, ROW)}
-        task: dict[str, Any] = {"name": "next_token"}
-        if found.model["name"] == "bert":
-            mask = getattr(tokenizer, "mask", None)
-            special = sorted(getattr(tokenizer, "special", ()))
-            task = {"name": "masked_lm", "mask_id": 0 if mask is None else mask}
-            task["special_ids"] = special
-            data["shift"] = False
-    else:
-        name, kind = ("conll", "tag") if head == "tag" else ("text", "classify")
-        data |= {"name": name, "max_length": min(length, ROW)}
-        task = {"name": kind}
-        if name == "text":
-            data |= {"reader": {}, "keep": "head"}
+    kind, head = found.model["name"], found.model.get("head")
+    length = min(found.model.get("max_length") or ROW, ROW)
+    task: dict[str, Any] = {"name": "classify"}
+    data: dict[str, Any] = {"name": "nothing"}  # which reads no text that `predict` could be given
+    if head == "lm" and kind == "gpt":
+        task, data = {"name": "next_token"}, {"name": "tokens", "length": length}
+    elif head == "lm":
+        mask, special = getattr(tokenizer, "mask", None), getattr(tokenizer, "special", ())
+        task = {"name": "masked_lm", "mask_id": mask or 0, "special_ids": sorted(special)}
+        data = {"name": "tokens", "length": length, "shift": False}
+    elif head == "tag":
+        task, data = {"name": "tag"}, {"name": "conll", "max_length": length}
+    elif head == "classify" and tokenizer is not None:
+        data = {"name": "text", "reader": {}, "max_length": length, "keep": "head"}
+    if tokenizer is not None:
+        data["tokenizer"] = {"name": "raw", "path": str((assets / TOKENIZER).absolute())}
     return {**config.DEFAULTS, "model": found.model, "task": task, "data": data}
 
 

@@ -105,6 +105,8 @@ def _init(spec):
     model = config.build("models", spec)
     tokens = np.zeros((1, 4), np.int32)
     inputs = (tokens, tokens) if hasattr(model, "encode") else (tokens,)
+    if size := getattr(model, "image_size", None):
+        inputs = (np.zeros((1, size, size, model.channels), np.float32),)
     return lambda: model.init(jax.random.key(0), *inputs)
 
 

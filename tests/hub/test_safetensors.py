@@ -72,7 +72,10 @@ DAMAGED = {
     "there is a gap": (of("ids", "data_offsets", [48, 72]), "ids has a gap before it"),
     "an offset is negative": (of("a", "data_offsets", [-8, 0]), "has the offsets"),
     "an offset is no number": (of("a", "data_offsets", [True, 8]), "has the offsets"),
-    "offsets are far behind the end": (of("a", "data_offsets", [2**40, 2**40 + 8]), "has a gap before it"),
+    "offsets are far behind the end": (
+        of("a", "data_offsets", [2**40, 2**40 + 8]),
+        "has a gap before it",
+    ),
     "the dtype is unknown": (of("b", "dtype", "F13"), "has the dtype 'F13'"),
     "a shape is of floats": (of("b", "shape", [2.0, 3]), "has the shape"),
     "a shape overflows": (of("b", "shape", [2**40, 2**40, 2**40]), "take"),
@@ -157,9 +160,15 @@ def test_the_tensors_of_several_files_are_found(tmp_path):
 
 
 INDICES = {
-    "names a missing file": ({**RIGHT, "x": "three.safetensors"}, "three.safetensors, which is not"),
+    "names a missing file": (
+        {**RIGHT, "x": "three.safetensors"},
+        "three.safetensors, which is not",
+    ),
     "names a missing tensor": ({**RIGHT, "x": "one.safetensors"}, "says that x is in one"),
-    "leaves one out": ({k: v for k, v in RIGHT.items() if k != "ids"}, "holds ids, which is nowhere"),
+    "leaves one out": (
+        {k: v for k, v in RIGHT.items() if k != "ids"},
+        "holds ids, which is nowhere",
+    ),
     "leads out of the folder": ({**RIGHT, "a": "../one.safetensors"}, "'../one.safetensors'"),
     "leads to the root": ({**RIGHT, "a": "/etc/x.safetensors"}, "no file beside it"),
     "names a pickle": ({**RIGHT, "a": "pytorch_model.bin"}, "no file beside it"),

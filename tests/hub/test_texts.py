@@ -47,7 +47,9 @@ def bytes_of_roberta():
     made = tokenizers.ByteLevelBPETokenizer()
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     made.train_from_iterator(LINES, vocab_size=320, special_tokens=special, show_progress=False)
-    made._tokenizer.post_processor = tokenizers.processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    made._tokenizer.post_processor = tokenizers.processors.RobertaProcessing(
+        ("</s>", 2), ("<s>", 0)
+    )
     names = {"unk": "<unk>", "sep": "</s>", "cls": "<s>", "pad": "<pad>", "mask": "<mask>"}
     return made._tokenizer, names
 
@@ -76,7 +78,9 @@ def published(folder, kind, name, **settings):
 
 
 def their_logits(peer, tokenizer, *texts):
-    given = tokenizer(*map(list, texts), padding=True, truncation=True, max_length=16, return_tensors="pt")
+    given = tokenizer(
+        *map(list, texts), padding=True, truncation=True, max_length=16, return_tensors="pt"
+    )
     if peer.config.model_type == "roberta":
         given["token_type_ids"] = torch.zeros_like(given["input_ids"])
     with torch.no_grad():
