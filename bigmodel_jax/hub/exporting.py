@@ -14,8 +14,10 @@ import jax
 import numpy as np
 
 from bigmodel_jax import checkpoint, config, rundir
+from bigmodel_jax.data import published
 from bigmodel_jax.data.encoding import load_labels
 from bigmodel_jax.data.token_files import TOKENIZER, kind_of
+from bigmodel_jax.data.tokenizers.published import MASKS, SEPARATORS
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.hub import axes, layout, settings
 from bigmodel_jax.hub.importing import KEPT, read_json
@@ -29,6 +31,16 @@ FREE = {
     "name", "parent", "head", "num_classes", "pooling", "dropout", "embed_dropout", "word_dropout",
     "scan", "remat", "dtype", "param_dtype", "max_length", "vocabulary_size",
 }  # fmt: skip
+ROLES = {
+    "pad": ("[PAD]", "<pad>", "<padding>"),
+    "unk": ("[UNK]", "<unk>", "<unknown>"),
+    "cls": ("[CLS]", "<s>"),
+    "sep": ("[SEP]", "</s>", "<separator>"),
+    "mask": MASKS,
+    "bos": ("<s>", "<|begin_of_text|>", "<bos>"),
+    "eos": SEPARATORS[1:],
+}
+OF_HEADS = ("head", "pooling")
 SIZES = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
@@ -76,7 +88,7 @@ def publish(workdir: str, output: str, max_shard_size: str = "5GB") -> str:
     count = _write_arrays(part, chosen, collection, arrays, target, limit)
     dtype = next(iter(arrays.values())).dtype.name
     _write_settings(part, run, target, kept, dtype)
-    _write_tokenizer(part, run)
+    _write_tokenizer(part, run, given["model"].get("max_length"))
     os.replace(part, final)
     return f"{final}: step {chosen.name} of {run} as {target.architecture}, {count:,} arrays."
 
@@ -104,8 +116,7 @@ def find(model: Mapping[str, Any], kind: str | None = None, architecture: str = 
             settings.demand(spec, _demanded(found, model["name"]))
             head = _head(spec, found, architecture)
         except Unlike as error:
-            field, value, values = error.args
-            unlike.append(f"{name} has {field}={' or '.join(map(repr, values))}, not {value!r}")
+            unlike.append(f"{name} has {error}")
             continue
         return Target(name, found, found.HEADS[head], head, written)
     if not unlike:
@@ -138,9 +149,13 @@ def _head(spec: Mapping, found: ModuleType, architecture: str) -> str:
         if head.whole and all(spec.get(k, v) == v for k, v in head.fields.items())
     ]
     if not fits:
-        known = tuple(str(dict(head.fields)) for head in found.HEADS.values())
-        raise Unlike("head", {k: spec.get(k) for k in ("head", "pooling") if k in spec}, known)
+        known = dict.fromkeys(_words(x.fields) for x in found.HEADS.values() if x.whole)
+        raise Unlike(f"{' or '.join(known)}, not {_words({k: spec.get(k) for k in OF_HEADS})}")
     return architecture if architecture in fits else fits[0]
+
+
+def _words(fields: Mapping[str, Any]) -> str:
+    return " with ".join(f"{key}={value!r}" for key, value in fields.items())
 
 
 def _write_arrays(part, chosen, collection, arrays, target: Target, limit: int) -> int:
@@ -241,8 +256,11 @@ def _write_settings(part: Path, run: Path, target: Target, kept: Mapping, dtype:
     rundir.replace(part / "config.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def _write_tokenizer(part: Path, run: Path) -> None:
-    """tokenizer.json where the run has one of that kind, and what it was imported with."""
+def _write_tokenizer(part: Path, run: Path, length: int | None) -> None:
+    """tokenizer.json where the run has one of that kind, and what it was imported with.
+
+    Without the latter the tokens of each role go by their usual names.
+    """
     for name in KEPT[1:]:
         if (kept := run / "assets" / "published" / name).is_file():
             shutil.copyfile(kept, part / name)
@@ -254,7 +272,10 @@ def _write_tokenizer(part: Path, run: Path) -> None:
         return
     shutil.copyfile(file, part / TOKENIZER)
     if not (part / "tokenizer_config.json").is_file():
-        content = {"tokenizer_class": "PreTrainedTokenizerFast"}
+        known = published.parse(file.read_bytes(), str(file)).get_vocab(with_added_tokens=True)
+        content = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": length}
+        for role, names in ROLES.items():
+            content |= {f"{role}_token": name for name in names[::-1] if name in known}
         rundir.replace(part / "tokenizer_config.json", json.dumps(content, indent=2) + "\n")
 
 

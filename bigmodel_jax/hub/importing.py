@@ -29,8 +29,11 @@ KEPT = (
 ROW = 512  # tokens at most of a row, where `predict` is asked about a language model
 
 
-def bring(folder: Path, workdir: str) -> str:
+def bring(folder: Path, workdir: str, architecture: str | None = None) -> str:
     """Writes the run of the published model in `folder`; its arrays are spread over all devices.
+
+    Args:
+        architecture: see published.read.
 
     Returns:
         What became of each array, and a sentence about the run.
@@ -41,7 +44,7 @@ def bring(folder: Path, workdir: str) -> str:
     path = Path(workdir).expanduser()
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UserError(f"--workdir {path} is there already: choose another.")
-    found = reading.read(folder)
+    found = reading.read(folder, architecture)
     tokenizer = _tokenizer(found)
     mesh = sharding.make_mesh({"fsdp": -1})
     with sharding.use(mesh):
@@ -50,7 +53,7 @@ def bring(folder: Path, workdir: str) -> str:
         with checkpoint.Checkpointer(run.path / "checkpoints", Clock(1, 1), "1 steps") as keeper:
             keeper.save(0, TrainState(jax.numpy.int32(0), {"params": params}, {}), {})
         if jax.process_index() == 0:
-            _write_assets(found, run.path / "assets")
+            _write_assets(found, tokenizer, run.path / "assets")
             spec = _config(found, tokenizer, run.path / "assets")
             rundir.replace(run.path / "config.json", config.to_json(spec))
         run.write_about({"imported_from": str(folder.absolute())})
@@ -99,13 +102,13 @@ def _tokenizer(found: Published) -> raw.Tokenizer | None:
     return tokenizer
 
 
-def _write_assets(found: Published, assets: Path) -> None:
+def _write_assets(found: Published, tokenizer: raw.Tokenizer | None, assets: Path) -> None:
     (assets / "published").mkdir(parents=True)
     for name in KEPT:
         if (found.folder / name).is_file():
             shutil.copyfile(found.folder / name, assets / "published" / name)
-    if (found.folder / TOKENIZER).is_file():
-        shutil.copyfile(found.folder / TOKENIZER, assets / TOKENIZER)
+    if tokenizer is not None:
+        tokenizer.save(assets)
     if found.model.get("num_classes"):
         save_labels(assets, reading.label_names(found.given))
 

@@ -57,8 +57,12 @@ def find_layout(name: str) -> ModuleType:
     return importlib.import_module(f"{architectures.__name__}.{name}")
 
 
-def read(folder: Path) -> Published:
+def read(folder: Path, architecture: str | None = None) -> Published:
     """What `folder` holds.
+
+    Args:
+        architecture: the class to read it as, in place of the one that config.json names: what only
+            other classes have is then left out.
 
     Raises:
         UserError: a file is missing or damaged; the architecture or a setting is unknown; or an array
@@ -70,7 +74,7 @@ def read(folder: Path) -> Published:
     if kind not in known():
         raise UserError(f"{where}: model_type is {kind!r}.{nearest(str(kind), known())}")
     found = find_layout(kind)
-    head = _head(given, found, where)
+    head = _head(given, found, where, architecture)
     spec = {"name": found.MODEL, **found.OURS, **head.fields}
     spec |= settings.read(given, found.SETTINGS, found.FIXED, found.IGNORED, str(where))
     if hasattr(found, "read_more"):
@@ -128,12 +132,20 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _head(given, found, where) -> Head:
-    """Of the class that config.json names first."""
-    named = given.get("architectures") or [next(iter(found.HEADS))]
-    if named[0] not in found.HEADS:
-        raise UserError(f"{where}: architectures is {named[0]!r}.{nearest(named[0], found.HEADS)}")
-    return found.HEADS[named[0]]
+def _head(given, found, where, architecture) -> Head:
+    """Of the class that is asked for, or that config.json names first."""
+    name = architecture or (given.get("architectures") or [next(iter(found.HEADS))])[0]
+    if name not in found.HEADS:
+        what = "--architecture" if architecture else f"{where}: architectures"
+        raise UserError(f"{what} is {name!r}.{nearest(str(name), found.HEADS)}")
+    head = found.HEADS[name]
+    if architecture is None:
+        return head
+    own = {row[0] for row in head.rows}
+    others = {row[0] for other in found.HEADS.values() for row in other.rows} - own
+    unused = {pattern for other in found.HEADS.values() for pattern in other.unused}
+    unused = {p for p in unused if not any(re.fullmatch(p, name) for name in own)}
+    return head._replace(unused=(*map(re.escape, sorted(others)), *sorted(unused)))
 
 
 def _dtypes(floats, folder) -> dict[str, str]:

@@ -95,18 +95,19 @@ def write(spec: Mapping[str, Any], table: Iterable[Setting]) -> dict[str, Any]:
         if setting.values is not None:
             same = [theirs for theirs, ours in setting.values.items() if ours == value]
             if not same:
-                raise Unlike(setting.ours, value, tuple(setting.values.values()))
+                known = " or ".join(f"{setting.ours}={x!r}" for x in setting.values.values())
+                raise Unlike(f"{known}, not {value!r}")
             value = same[0]
         found[setting.theirs] = value + setting.shift if setting.shift else value
     return found
 
 
 class Unlike(Exception):
-    """A field of our model that the architecture has not in this form: (field, value, known values)."""
+    """The architecture has not our model's form; says what it has instead."""
 
 
 def demand(spec: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Raises Unlike for a field that is not as an architecture always has it."""
     for field, value in wanted.items():
         if spec[field] != value:
-            raise Unlike(field, spec[field], (value,))
+            raise Unlike(f"{field}={value!r}, not {spec[field]!r}")

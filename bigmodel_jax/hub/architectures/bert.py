@@ -64,7 +64,7 @@ HEADS = {
         {"head": "classify", "pooling": "first"}, (*_POOLER, *_CLASSIFIER)
     ),
     "BertForTokenClassification": Head({"head": "tag"}, _CLASSIFIER, _UNUSED),
-    "BertModel": Head({"head": "pooled", "pooling": "first"}, _POOLER, _UNUSED[1:]),
+    "BertModel": Head({"head": "pooled", "pooling": "first"}, _POOLER),
 }
 BUFFERS = (r"bert\.embeddings\.position_ids",)
 TIES = (
