@@ -44,16 +44,20 @@ def encode_clean(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
 def template(tokenizer: Tokenizer) -> tuple[tuple[int, ...], ...] | None:
     """The ids (before, between, after) that the file's own template sets around texts.
 
-    Around one text stand the first and the last; None where there is no template.
+    Around one text, and around a pair, stand the first and the last; None where there is no template.
     """
-    encoding = tokenizer.encode("a", "a")
-    owners = encoding.sequence_ids
-    if None not in owners or 0 not in owners or 1 not in owners:
+    one, pair = tokenizer.encode("a"), tokenizer.encode("a", "a")
+    if 0 not in one.sequence_ids or 1 not in pair.sequence_ids:
         return None
-    first, stop = owners.index(0), len(owners) - owners[::-1].index(0)
-    second, last = owners.index(1), len(owners) - owners[::-1].index(1)
-    ids = encoding.ids
-    return tuple(ids[:first]), tuple(ids[stop:second]), tuple(ids[last:])
+    first, stop = _span(one.sequence_ids, 0)
+    before, after = tuple(one.ids[:first]), tuple(one.ids[stop:])
+    between = tuple(pair.ids[_span(pair.sequence_ids, 0)[1] : _span(pair.sequence_ids, 1)[0]])
+    return (before, between, after) if before or between or after else None
+
+
+def _span(owners, text):
+    """Where the tokens of a text begin and stop among those of a template."""
+    return owners.index(text), len(owners) - owners[::-1].index(text)
 
 
 def piece(tokenizer: Tokenizer, token: int) -> str:

@@ -5,53 +5,20 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
-from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from bigmodel_jax import checkpoint, config, rundir
-from bigmodel_jax.data import published
-from bigmodel_jax.data.encoding import load_labels
-from bigmodel_jax.data.token_files import TOKENIZER, kind_of
-from bigmodel_jax.data.tokenizers.published import MASKS, SEPARATORS
+from bigmodel_jax import checkpoint, rundir
 from bigmodel_jax.errors import UserError
-from bigmodel_jax.hub import axes, layout, settings
-from bigmodel_jax.hub.importing import KEPT, read_json
-from bigmodel_jax.hub.layout import Head, Link
-from bigmodel_jax.hub.published import find_layout, known
+from bigmodel_jax.hub import axes, companions, layout
+from bigmodel_jax.hub.importing import read_json
+from bigmodel_jax.hub.layout import Link
 from bigmodel_jax.hub.safetensors import Writer
-from bigmodel_jax.hub.settings import Unlike
+from bigmodel_jax.hub.target import Target, find
 
-# Fields of our models that say nothing about what is computed once training is over.
-FREE = {
-    "name", "parent", "head", "num_classes", "pooling", "dropout", "embed_dropout", "word_dropout",
-    "scan", "remat", "dtype", "param_dtype", "max_length", "vocabulary_size",
-}  # fmt: skip
-ROLES = {
-    "pad": ("[PAD]", "<pad>", "<padding>"),
-    "unk": ("[UNK]", "<unk>", "<unknown>"),
-    "cls": ("[CLS]", "<s>"),
-    "sep": ("[SEP]", "</s>", "<separator>"),
-    "mask": MASKS,
-    "bos": ("<s>", "<|begin_of_text|>", "<bos>"),
-    "eos": SEPARATORS[1:],
-}
-OF_HEADS = ("head", "pooling")
 SIZES = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
-
-
-class Target(NamedTuple):
-    """What a model is published as."""
-
-    name: str
-    layout: ModuleType
-    head: Head
-    architecture: str
-    settings: dict[str, Any]
 
 
 def publish(workdir: str, output: str, max_shard_size: str = "5GB") -> str:
@@ -87,75 +54,9 @@ def publish(workdir: str, output: str, max_shard_size: str = "5GB") -> str:
     part.mkdir(parents=True)
     count = _write_arrays(part, chosen, collection, arrays, target, limit)
     dtype = next(iter(arrays.values())).dtype.name
-    _write_settings(part, run, target, kept, dtype)
-    _write_tokenizer(part, run, given["model"].get("max_length"))
+    companions.write(part, run, target, kept, dtype, given["model"].get("max_length"))
     os.replace(part, final)
     return f"{final}: step {chosen.name} of {run} as {target.architecture}, {count:,} arrays."
-
-
-def find(model: Mapping[str, Any], kind: str | None = None, architecture: str = "") -> Target:
-    """The architecture that a model's spec is of.
-
-    Args:
-        kind: the model_type that the model was imported from, where it was; else the first that fits.
-        architecture: the class, the same.
-
-    Raises:
-        UserError: there is none; says how the nearest differs.
-    """
-    spec = full(model)
-    unlike = []
-    for name in sorted(known(), key=lambda name: name != kind):
-        found = find_layout(name)
-        if model["name"] != found.MODEL:
-            continue
-        try:
-            written = settings.write(spec, found.SETTINGS)
-            if hasattr(found, "write_more"):
-                written |= found.write_more(spec)
-            settings.demand(spec, _demanded(found, model["name"]))
-            head = _head(spec, found, architecture)
-        except Unlike as error:
-            unlike.append(f"{name} has {error}")
-            continue
-        return Target(name, found, found.HEADS[head], head, written)
-    if not unlike:
-        raise UserError(f"No published architecture is known for the model {model['name']!r}.")
-    raise UserError(f"No published architecture is like this model: {'; '.join(unlike)}.")
-
-
-def full(model: Mapping[str, Any]) -> dict[str, Any]:
-    """All fields of a model, those that its spec leaves out as its class has them."""
-    built = config.build("models", model)
-    spec = {name: getattr(built, name) for name in config.fields("models", model["name"])}
-    if spec.get("mlp_dim", 0) is None:
-        spec["mlp_dim"] = 4 * spec["width"]
-    return {name: list(x) if isinstance(x, tuple) else x for name, x in spec.items()}
-
-
-def _demanded(found: ModuleType, name: str) -> dict[str, Any]:
-    """What each field that the architecture does not write must be: as it says, or as by default."""
-    kind = config.component("models", name)
-    written = {setting.ours for setting in found.SETTINGS} | set(getattr(found, "WRITTEN", ()))
-    fields = {f for f in config.fields("models", name) if f not in FREE and f not in written}
-    return {field: found.OURS.get(field, getattr(kind, field)) for field in sorted(fields)}
-
-
-def _head(spec: Mapping, found: ModuleType, architecture: str) -> str:
-    """The first class whose fields are the model's, or the wanted one."""
-    fits = [
-        name
-        for name, head in found.HEADS.items()
-        if head.whole and all(spec.get(k, v) == v for k, v in head.fields.items())
-    ]
-    if not fits:
-        known = dict.fromkeys(_words(x.fields) for x in found.HEADS.values() if x.whole)
-        raise Unlike(f"{' or '.join(known)}, not {_words({k: spec.get(k) for k in OF_HEADS})}")
-    return architecture if architecture in fits else fits[0]
-
-
-def _words(fields: Mapping[str, Any]) -> str:
-    return " with ".join(f"{key}={value!r}" for key, value in fields.items())
 
 
 def _write_arrays(part, chosen, collection, arrays, target: Target, limit: int) -> int:
@@ -238,45 +139,6 @@ def _read(chosen, collection, group, arrays) -> dict[str, np.ndarray]:
 
 def _layer(x: np.ndarray, number: int | None) -> np.ndarray:
     return x if number is None else x[number]
-
-
-def _write_settings(part: Path, run: Path, target: Target, kept: Mapping, dtype: str) -> None:
-    """config.json: what the model was imported with, where it was, and over it what it is now."""
-    content = {
-        **kept,
-        **target.settings,
-        "model_type": target.name,
-        "architectures": [target.architecture],
-        "dtype": dtype,
-    }
-    if (run / "assets" / "labels.json").is_file():
-        labels = load_labels(run / "assets")
-        content["id2label"] = {str(i): name for i, name in enumerate(labels)}
-        content["label2id"] = {name: i for i, name in enumerate(labels)}
-    rundir.replace(part / "config.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-def _write_tokenizer(part: Path, run: Path, length: int | None) -> None:
-    """tokenizer.json where the run has one of that kind, and what it was imported with.
-
-    Without the latter the tokens of each role go by their usual names.
-    """
-    for name in KEPT[1:]:
-        if (kept := run / "assets" / "published" / name).is_file():
-            shutil.copyfile(kept, part / name)
-    file = run / "assets" / TOKENIZER
-    if not file.is_file():
-        return
-    if kind_of(file) != "raw":
-        print(f"NOTE: {file} is a tokenizer of our own kind, which transformers does not read.")
-        return
-    shutil.copyfile(file, part / TOKENIZER)
-    if not (part / "tokenizer_config.json").is_file():
-        known = published.parse(file.read_bytes(), str(file)).get_vocab(with_added_tokens=True)
-        content = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": length}
-        for role, names in ROLES.items():
-            content |= {f"{role}_token": name for name in names[::-1] if name in known}
-        rundir.replace(part / "tokenizer_config.json", json.dumps(content, indent=2) + "\n")
 
 
 def _size(text: str) -> int:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from bigmodel_jax.hub import axes, layout, settings
-from bigmodel_jax.hub.exporting import find, full
 from bigmodel_jax.hub.published import find_layout, known, our_shapes
+from bigmodel_jax.hub.target import find, full
 
 # Which architecture each VARIANT of our models is published as.
 SIZES = {
