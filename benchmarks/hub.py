@@ -46,7 +46,7 @@ def write(folder: Path, megabytes: int) -> None:
     found = published.find_layout("llama")
     spec = {"name": "gpt", **found.OURS, "head": "lm"}
     spec |= published.settings.read(settings, found.SETTINGS, found.FIXED, found.IGNORED, "")
-    spec |= found.read_more(settings, "")
+    spec |= found.read_more(settings, "", ())
     shapes = published.our_shapes(spec)
     links = layout.links(found.PARAMETERS, shapes)
     index, rng = {}, np.random.default_rng(0)

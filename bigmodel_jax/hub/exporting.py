@@ -12,7 +12,7 @@ import numpy as np
 
 from bigmodel_jax import checkpoint, rundir
 from bigmodel_jax.errors import UserError
-from bigmodel_jax.hub import axes, companions, layout
+from bigmodel_jax.hub import axes, companions, layout, published
 from bigmodel_jax.hub.importing import read_json
 from bigmodel_jax.hub.layout import Link
 from bigmodel_jax.hub.safetensors import Writer
@@ -62,7 +62,7 @@ def publish(workdir: str, output: str, max_shard_size: str = "5GB") -> str:
 def _write_arrays(part, chosen, collection, arrays, target: Target, limit: int) -> int:
     """Writes the files of parameters; how many arrays there are."""
     shapes, places = _unrolled(arrays)
-    rows = (*target.layout.PARAMETERS, *target.head.rows)
+    rows = published.rows(target.layout, target.head, target.model)
     groups: dict[tuple, list[Link]] = {}  # by the arrays that they are made from
     for link in layout.links(rows, shapes):
         groups.setdefault(tuple(places[path][0] for path in link.ours), []).append(link)

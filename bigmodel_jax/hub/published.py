@@ -77,11 +77,11 @@ def read(folder: Path, architecture: str | None = None) -> Published:
     head = _head(given, found, where, architecture)
     spec = {"name": found.MODEL, **found.OURS, **head.fields}
     spec |= settings.read(given, found.SETTINGS, found.FIXED, found.IGNORED, str(where))
+    files = safetensors.open_folder(folder)
     if hasattr(found, "read_more"):
-        spec |= found.read_more(given, str(where))
+        spec |= found.read_more(given, str(where), files)
     if head.fields.get("head") in ("classify", "tag"):
         spec["num_classes"] = len(label_names(given))
-    files = safetensors.open_folder(folder)
     bare = not any(name.startswith(found.PREFIX) for name in files)  # a base model, saved alone
     names = {f"{found.PREFIX if bare else ''}{name}": name for name in files}
     buffers = [name for name in names if any(re.fullmatch(p, name) for p in found.BUFFERS)]
@@ -90,9 +90,15 @@ def read(folder: Path, architecture: str | None = None) -> Published:
     floats = {files[name].entries[name].dtype for name in names.values()}
     spec |= _dtypes(floats, folder)
     shapes = our_shapes(spec)
-    wanted = layout.links((*found.PARAMETERS, *head.rows), shapes)
+    wanted = layout.links(rows(found, head, spec), shapes)
     dropped = _account(folder, wanted, shapes, names, files, found, head)
     return Published(folder, given, found, spec, wanted, files, names, dropped)
+
+
+def rows(found: ModuleType, head: Head, spec: Mapping[str, Any]) -> tuple[layout.Row, ...]:
+    """All rows of a class of an architecture, for a model of ours."""
+    more = found.more_rows(spec) if hasattr(found, "more_rows") else ()
+    return (*found.PARAMETERS, *head.rows, *more)
 
 
 def our_shapes(spec: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct]:

@@ -20,12 +20,13 @@ OF_HEADS = ("head", "pooling")
 
 
 class Target(NamedTuple):
-    """What a model is published as."""
+    """What a model is published as; `model` has all its fields, `settings` are those of config.json."""
 
     name: str
     layout: ModuleType
     head: Head
     architecture: str
+    model: dict[str, Any]
     settings: dict[str, Any]
 
 
@@ -54,7 +55,7 @@ def find(model: Mapping[str, Any], kind: str | None = None, architecture: str = 
         except Unlike as error:
             unlike.append(f"{name} has {error}")
             continue
-        return Target(name, found, found.HEADS[head], head, written)
+        return Target(name, found, found.HEADS[head], head, spec, written)
     if not unlike:
         raise UserError(f"No published architecture is known for the model {model['name']!r}.")
     raise UserError(f"No published architecture is like this model: {'; '.join(unlike)}.")

@@ -1,6 +1,6 @@
 """Llama (Touvron et al. 2023), as transformers' LlamaForCausalLM saves it; Qwen's are its likes."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from bigmodel_jax.errors import UserError
@@ -45,7 +45,7 @@ BUFFERS = (r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq",)
 TIES = (("lm_head.weight", "model.embed_tokens.weight"),)
 
 
-def read_more(given: Mapping[str, Any], where: str) -> dict[str, Any]:
+def read_more(given: Mapping[str, Any], where: str, names: Collection[str]) -> dict[str, Any]:
     """Groups, the size of a head, and rotary positions, which two generations write differently."""
     heads, width = given["num_attention_heads"], given["hidden_size"]
     if "head_dim" not in given and width % heads:

@@ -1,6 +1,6 @@
 """Qwen 2 and 2.5: Llama with biases of query, key and value, and windows of attention."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from bigmodel_jax.errors import UserError
@@ -16,9 +16,9 @@ OURS = {**llama.OURS, "qkv_bias": True}
 HEADS = {"Qwen2ForCausalLM": Head({"head": "lm"})}
 
 
-def read_more(given: Mapping[str, Any], where: str) -> dict[str, Any]:
+def read_more(given: Mapping[str, Any], where: str, names: Collection[str]) -> dict[str, Any]:
     """What Llama has, and the window of each layer."""
-    return {**llama.read_more(given, where), "window": windows(given, where)}
+    return {**llama.read_more(given, where, names), "window": windows(given, where)}
 
 
 def windows(given: Mapping[str, Any], where: str) -> tuple[int | None, ...] | int | None:
