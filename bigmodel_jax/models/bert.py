@@ -1,7 +1,7 @@
-"""An encoder: BERT and RoBERTa, pre-norm if asked, under three heads.
+"""An encoder: BERT and RoBERTa, pre-norm if asked, under four heads.
 
-Masked words, a class of the text, a tag for each token; the same network has the same parameter
-paths under each.
+Masked words, a class of the text, a tag for each token, the ends of a span; the same network has the
+same parameter paths under each.
 """
 
 import functools
@@ -32,8 +32,8 @@ class Model(nn.Module):
     embeddings; pooler, for a class from the first token; pool, if pooling is "attention"; classifier.
 
     Attributes:
-        head: "lm", masked words; "classify" or "tag".
-        num_classes: of the last two.
+        head: "lm", masked words; "classify", "tag" or "span".
+        num_classes: of "classify" and "tag"; the classes of "span" are a span's start and its end.
         max_length: of a text; only learned positions have an end.
         num_types: of kinds of tokens, as of the first and the second text of a pair.
         mlp_dim: hidden size of the MLPs; None is 4 * width.
@@ -50,7 +50,7 @@ class Model(nn.Module):
 
     vocabulary_size: int = None  # pyright: ignore - filled from the data
     num_classes: int = None  # pyright: ignore
-    head: Literal["lm", "classify", "tag"] = "lm"
+    head: Literal["lm", "classify", "tag", "span"] = "lm"
     max_length: int = 512
     width: int = 768
     num_layers: int = 12
@@ -111,7 +111,8 @@ class Model(nn.Module):
                 axes = ("embed", "hidden")
                 self.pooler = Dense(self.width, axes=axes, kernel_init=init, **dtypes)
         fields = {"kernel_init": init, "out_dtype": jnp.float32, **dtypes}
-        self.classifier = Dense(self.num_classes, axes=("embed", "classes"), **fields)
+        classes = 2 if self.head == "span" else self.num_classes
+        self.classifier = Dense(classes, axes=("embed", "classes"), **fields)
 
     def __call__(
         self,
@@ -124,7 +125,8 @@ class Model(nn.Module):
         presence: jax.Array | None = None,
     ) -> jax.Array:
         """Logits, float32: `[batch, length, vocabulary_size]` of the word that stands, or stood, at
-        each place; of a class `[batch, num_classes]`; of tags `[batch, length, num_classes]`.
+        each place; of a class `[batch, num_classes]`; of tags `[batch, length, num_classes]`; of the
+        start and the end of a span `[batch, length, 2]`.
 
         Args:
             tokens: `[batch, length]` int32.
@@ -217,7 +219,7 @@ class MaskedWords(nn.Module):
 
 
 CHOICES = {
-    "head": ("lm", "classify", "tag"),
+    "head": ("lm", "classify", "tag", "span"),
     "positions": ("learned", "rope"),
     "mlp": tuple(mlps.ACTIVATIONS),
     "pooling": ("first", "mean", "max", "attention"),

@@ -55,6 +55,17 @@ class Tokenizer:
         ids = published.encode_clean(self._tokenizer, [clean(text) for text in texts])
         return [np.array(x, np.int32) for x in ids]
 
+    def encode_offsets(self, texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Ids of raw texts, with the characters of each piece: int32 [length], [length, 2].
+
+        Nothing is cleaned away, so that the characters are those of the text.
+        """
+        return published.encode_offsets(self._tokenizer, texts)
+
+    def around_pair(self) -> tuple[list[int], ...]:
+        """The ids (before, between, after) the two texts of a pair; see data/published.py."""
+        return published.around_pair(self._tokenizer, self.separator)
+
     def tokens(self, ids: Sequence[int] | np.ndarray) -> list[str]:
         """The pieces that ids stand for, with the marks that the file uses."""
         return [published.piece(self._tokenizer, int(i)) for i in ids]
