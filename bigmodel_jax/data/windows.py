@@ -30,6 +30,10 @@ class Span(NamedTuple):
     score: float
     null: float
 
+    def of(self, context: str) -> str:
+        """The text of the span."""
+        return context[self.start : self.stop]
+
     @property
     def null_probability(self) -> float:
         """Of no answer, against this one."""

@@ -7,7 +7,7 @@ they are normalised, as all of its own are.
 import re
 import string
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -47,49 +47,50 @@ def _f1(answer: list[str], gold: list[str]) -> float:
     return 2 * shared / (len(answer) + len(gold))
 
 
-def compute(
-    answers: Sequence[str],
-    gold: Sequence[Sequence[str]],
-    odds: Sequence[float] | None = None,
-    threshold: float = 0.0,
-) -> dict[str, float]:
+def compute(answers: Sequence[str], gold: Sequence[Sequence[str]]) -> dict[str, float]:
     """Numbers by name, from 0 to 1, of the answers to some questions.
 
-    "exact" and "f1" with their 95% intervals, "exact_low", "exact_high" and so on. Where some
-    questions have no answer and some have, also "exact/answerable", "exact/unanswerable" and the same
-    of F1; and with `odds` "best_f1", what the threshold "best_threshold" would have reached: the
-    highest of several that are as good.
+    "exact" and "f1", and their 95% intervals, "exact/low", "exact/high" and so on. Where some questions
+    have no answer and some have, also "exact/answerable", "exact/unanswerable" and the same of F1.
 
     Args:
-        answers: the best span of each question.
+        answers: to each question; "" is none.
         gold: what people answered; nothing where there is no answer.
-        odds: how much higher the score of no answer is than that of the span; above the `threshold`
-            the answer is "". None: never.
     """
-    none = np.zeros(len(answers), bool) if odds is None else np.asarray(odds) > threshold
-    given = ["" if empty else answer for answer, empty in zip(answers, none, strict=True)]
-    impossible = np.array([not any(map(normalise, right)) for right in gold])
+    impossible = _impossible(gold)
     numbers: dict[str, float] = {}
     for name, score in (("exact", exact), ("f1", f1)):
-        values = np.array([score(*pair) for pair in zip(given, gold, strict=True)])
+        values = np.array([score(*pair) for pair in zip(answers, gold, strict=True)])
         low, high = bootstrap(values)
-        numbers |= {name: float(values.mean()), f"{name}_low": low, f"{name}_high": high}
+        numbers |= {name: float(values.mean()), f"{name}/low": low, f"{name}/high": high}
         if 0 < impossible.sum() < len(gold):
             numbers[f"{name}/answerable"] = float(values[~impossible].mean())
             numbers[f"{name}/unanswerable"] = float(values[impossible].mean())
-    if odds is not None and impossible.any():
-        numbers |= _best(np.array([f1(*pair) for pair in zip(answers, gold, strict=True)]), impossible, odds)
     return numbers
 
 
-def _best(values: np.ndarray, impossible: np.ndarray, odds: Sequence[float]) -> Mapping[str, float]:
-    """The F1 under the best threshold, and that; `values` are of answering every question."""
+def best_threshold(
+    answers: Sequence[str], gold: Sequence[Sequence[str]], odds: Sequence[float]
+) -> tuple[float, float]:
+    """(the best F1 that a threshold could have reached, that threshold: the highest of several).
+
+    Args:
+        answers: the best span of each question, whether or not there is an answer.
+        gold: as of `compute`.
+        odds: how much higher the score of no answer is; above the threshold it is what is answered.
+    """
+    values = np.array([f1(*pair) for pair in zip(answers, gold, strict=True)])
     order = np.argsort(-np.asarray(odds), kind="stable")
-    # Of the first k questions "" is said, of the others the span, where a threshold can tell them.
-    gains = np.where(impossible, 1.0, 0.0) - values
-    totals = values.sum() + np.append(0.0, np.cumsum(gains[order]))
     ranked = np.asarray(odds, np.float64)[order]
+    # Of the first k questions "" is said, of the others the span, where a threshold can tell them.
+    gains = np.where(_impossible(gold), 1.0, 0.0) - values
+    totals = values.sum() + np.append(0.0, np.cumsum(gains[order]))
     possible = np.append(True, np.diff(ranked, append=-np.inf) < 0)
     best = int(np.where(possible, totals, -np.inf).argmax())
+    # Not above its own odds is the question that comes next; below all odds none is answered.
     threshold = ranked[best] if best < len(ranked) else ranked[-1] - 1.0
-    return {"best_f1": float(totals[best] / len(values)), "best_threshold": float(threshold)}
+    return float(totals[best] / len(values)), float(threshold)
+
+
+def _impossible(gold: Sequence[Sequence[str]]) -> np.ndarray:
+    return np.array([not right for right in gold])

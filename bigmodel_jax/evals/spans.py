@@ -28,7 +28,7 @@ class Evaluator(Pass):
         super().__init__(
             split=split, task=task, open_source=open_source, mesh=mesh, batch_size=batch_size
         )
-        self._unanswerable, self._threshold = task.unanswerable, task.null_threshold
+        self._says_none, self._unanswerable = task.says_none, task.unanswerable
 
     def compute(self, task, variables, batch):
         value, _ = task.loss(variables, batch, jax.random.key(0), train=False)
@@ -37,7 +37,8 @@ class Evaluator(Pass):
 
     def run(self, variables: Mapping) -> dict[str, float]:
         """Numbers by name; `details` then says of how many questions, and holds "predictions", the
-        answers by the questions' ids as the official scripts read them."""
+        answers by the questions' ids as the official scripts read them. Where questions may have no
+        answer "f1/best" is what the null threshold "threshold/best" would have reached."""
         sums, source = Sums(), self.source
         windows: dict[str, np.ndarray] = {}
         for step, (row, found) in self.results(variables):
@@ -47,17 +48,21 @@ class Evaluator(Pass):
                 whole = windows.setdefault(name, np.zeros(source.examples, values.dtype))
                 whole[index[index >= 0]] = values[index >= 0]
         spans = source.windows.best(**windows)
-        pairs = list(zip(source.questions, spans, strict=True))
-        answers = [asked.context[span.start : span.stop] for asked, span in pairs]
-        gold = [[answer.text for answer in asked.answers] for asked, _ in pairs]
-        odds = [span.null - span.score for span in spans] if self._unanswerable else None
-        numbers = span_metrics.compute(answers, gold, odds, self._threshold)
-        none = [self._unanswerable and span.null - span.score > self._threshold for span in spans]
+        asked = source.questions
+        answers = [span.of(one.context) for one, span in zip(asked, spans, strict=True)]
+        gold = [[answer.text for answer in one.answers] for one in asked]
+        odds = [span.null - span.score for span in spans]
+        given = [
+            "" if self._says_none(odd) else answer
+            for answer, odd in zip(answers, odds, strict=True)
+        ]
+        ids = [one.id for one in asked]
         self.details = {
-            "examples": len(spans),
-            "predictions": {
-                asked.id: "" if empty else answer
-                for (asked, _), answer, empty in zip(pairs, answers, none, strict=True)
-            },
+            "examples": len(asked),
+            "predictions": dict(zip(ids, given, strict=True)),
         }
-        return {**sums.means(), **numbers}
+        numbers = {**sums.means(), **span_metrics.compute(given, gold)}
+        if self._unanswerable:
+            best = span_metrics.best_threshold(answers, gold, odds)
+            numbers |= dict(zip(("f1/best", "threshold/best"), best, strict=True))
+        return numbers

@@ -94,6 +94,10 @@ class Task(base.Task):
             "null": null,
         }
 
+    def says_none(self, odds: float) -> bool:
+        """Whether there is no answer, where the score of none is so much higher than the span's."""
+        return self.unanswerable and odds > self.null_threshold
+
     def _logits(self, variables, batch, rng, *, train):
         """(float32 [2, batch, length], new untrained variables)."""
         known = getattr(self.model, "num_types", 0) > 1
