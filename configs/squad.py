@@ -24,7 +24,7 @@ def get_config(arg=None):
         max_length=64 if arg.tiny else 384,
         stride=32 if arg.tiny else 128,
         max_question=24 if arg.tiny else 64,
-        batch_size=16,
+        batch_size=16 if arg.tiny else 32,
     )
     config.task = dict(name="span_answering", max_answer=30, null_threshold=0.0)
     config.optimizer = dict(name="adamw", lr=3e-4, weight_decay=0.01, clip=1.0, b2=0.98)
@@ -52,7 +52,7 @@ def get_config(arg=None):
 def scratch(config):
     """A small encoder of pieces of words, capitals kept."""
     config.data.tokenizer = dict(name="raw", kind="wordpiece", vocabulary_size=8_000)
-    config.model = dict(name="bert", head="span", width=128, num_layers=3, num_heads=4)
+    config.model = dict(name="bert", head="span", width=128, num_layers=2, num_heads=4)
     config.model.update(norm_first=True, positions="rope", dropout=0.1, dtype="bfloat16")
     config.optimizer.lr = 1e-3
-    config.duration = "10 epochs"
+    config.duration = "4 epochs"

@@ -1,6 +1,6 @@
 """A source of questions whose answers are parts of a text, as in SQuAD; see data/questions.py.
 
-    config.data = dict(name="answers", path="squad/", tokenizer=dict(name="raw", ...), ...)
+config.data = dict(name="answers", path="squad/", tokenizer=dict(name="raw", ...), ...)
 """
 
 from collections.abc import Mapping, Sequence
@@ -92,7 +92,7 @@ class Source(InMemory):
         )
         self.info["unanswerable"] = not all(q.answers for q in self.train_examples)
 
-    def texts(self, example: Question) -> tuple[str, ...]:
+    def learnt(self, example: Question) -> tuple[str, ...]:
         return example.question, example.context
 
     def key(self, example: Question) -> tuple[str, ...]:
@@ -135,7 +135,9 @@ def _span(asked: Question) -> tuple[int, int] | None:
 def _of_files(path: str, named: Mapping[str, str | None]) -> Read:
     files = questions.find(path, named)
     hashes = [[split, [file_sha256(file) for file in found]] for split, found in files.items()]
-    read = {split: [q for file in found for q in questions.read(file)] for split, found in files.items()}
+    read = {
+        split: [q for file in found for q in questions.read(file)] for split, found in files.items()
+    }
     return Read(Path(path).name, False, hashes, read)
 
 

@@ -36,7 +36,7 @@ class Read(NamedTuple):
 class InMemory(abc.ABC):
     """Batches of examples that were read whole, and are pairs of texts to the tokenizer.
 
-    A subclass says what a tokenizer learns from (`texts`), by what a hash splits (`key`), how examples
+    A subclass says what a tokenizer learns from (`learnt`), by what a hash splits (`key`), how examples
     become rows (`encode`, once) and rows a batch (`assemble`).
 
     Args:
@@ -72,7 +72,7 @@ class InMemory(abc.ABC):
         self._splits = splitting.complete(splits, self._sizes)
         self.train_examples = self.chosen("train")
         self.tokenizer = pairs.build_tokenizer(tokenizer)
-        texts = (text for example in self.train_examples for text in self.texts(example))
+        texts = (text for example in self.train_examples for text in self.learnt(example))
         self.tokenizer.train(dict.fromkeys(texts))  # one that many examples share counts once
         self.around = pairs.around(self.tokenizer)
         identity = [*read.identity, getattr(self.tokenizer, "identity", str)()]
@@ -92,7 +92,7 @@ class InMemory(abc.ABC):
         self._epochs = Epochs(self._plan, self.steps_per_epoch, training)
 
     @abc.abstractmethod
-    def texts(self, example: Any) -> Iterable[str]:
+    def learnt(self, example: Any) -> Iterable[str]:
         """What a tokenizer learns from."""
 
     @abc.abstractmethod

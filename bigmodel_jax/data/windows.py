@@ -80,9 +80,7 @@ class Windows:
         self._contexts = [known[context] for _, context in texts]
         self.cut = sum(len(asked[question][0]) > max_question for question, _ in texts)
         windows: list[tuple[int, int, int]] = []
-        for i, (question, (ids, _)) in enumerate(
-            zip(self._questions, self._contexts, strict=True)
-        ):
+        for i, (question, (ids, _)) in enumerate(zip(self._questions, self._contexts, strict=True)):
             room, first = max_length - around.count - len(question), 0
             while first + room < len(ids):
                 windows.append((i, first, room))

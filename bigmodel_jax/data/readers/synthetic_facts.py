@@ -1,7 +1,7 @@
 """Generated paragraphs about people, and questions about them, in SQuAD's layout; not real data.
 
-For quick starts and tests of question answering. What a paragraph says of one person it says of others,
-too: whoever answers must find the sentence with the question's name and what is asked.
+For quick starts and tests of question answering. A paragraph is about one person, and names several
+towns, years, trades and instruments: whoever answers must find the sentence that says what is asked.
 
     python -c "from bigmodel_jax.data.readers import synthetic_facts as facts; facts.write('facts')"
 
@@ -12,23 +12,24 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from bigmodel_jax.data.generated import Generated, Random
+from bigmodel_jax.data.generated import Generated, Random, mixed
 
 VERSION = 1  # to be raised when any paragraph changes: it is part of the fingerprint
-PEOPLE, QUESTIONS = 3, 3  # of a paragraph
-STATED = 0.75  # the share of all that could be said of a person
+QUESTIONS = 3  # of a paragraph
+STATED = 0.75  # the share of what could be said that is said
 
 
 def _list(text: str) -> tuple[str, ...]:
     return tuple(text.split("|"))
 
 
-FIRST = _list(
-    "Ada|Boris|Clara|David|Emma|Felix|Grace|Henry|Ivy|Jonas|Kate|Leo|Maria|Noah|Olga|Paul|Rosa|Simon"
+NAMES = _list(
+    "Ada|Boris|Clara|David|Emma|Felix|Grace|Henry|Ivy|Jonas|Kate|Leo|Maria|Noah|Olga|Paul"
 )
-LAST = _list(
-    "Abbott|Berger|Castro|Dubois|Engel|Fischer|Garcia|Hansen|Ivanov|Jensen|Keller|Larsen|Moreau|Novak"
-)
+TOWNS = _list("New Haven|Lisbon|Oslo|Port Louis|Vienna|Kyoto|Cape Town|Boston|San Marino|Porto")
+YEARS = tuple(str(year) for year in range(1951, 1999, 3))
+TRADES = _list("baker|tax lawyer|nurse|bus driver|teacher|night guard|painter|pilot|stone mason")
+THINGS = _list("violin|bass drum|piano|flute|French horn|cello|harp|alto sax|oboe|guitar")
 
 
 class Relation(NamedTuple):
@@ -43,22 +44,47 @@ RELATIONS = (
     Relation(
         _list("{who} lives in {what}.|The home of {who} is in {what}."),
         _list("Where does {who} live?|In which town is the home of {who}?"),
-        _list("New Haven|Lisbon|Oslo|Port Louis|Vienna|Kyoto|Cape Town|Boston|San Marino|Porto"),
+        TOWNS,
     ),
     Relation(
-        _list("{who} works as a {what}.|By trade {who} is a {what}."),
-        _list("What is the job of {who}?|What does {who} work as?"),
-        _list("baker|tax lawyer|nurse|bus driver|teacher|night guard|painter|pilot|stone mason"),
+        _list("{who} was born in {what}.|{what} is the birthplace of {who}."),
+        _list("Where was {who} born?|What is the birthplace of {who}?"),
+        TOWNS,
+    ),
+    Relation(
+        _list("{who} studied in {what}.|In {what} stands the old school of {who}."),
+        _list("Where did {who} study?|In which town is the old school of {who}?"),
+        TOWNS,
+    ),
+    Relation(
+        _list("{who} married in {what}.|The wedding of {who} was in {what}."),
+        _list("When did {who} marry?|In which year was the wedding of {who}?"),
+        YEARS,
+    ),
+    Relation(
+        _list("{who} retired in {what}.|In {what} came the last day at work of {who}."),
+        _list("When did {who} retire?|Which year saw the last day at work of {who}?"),
+        YEARS,
+    ),
+    Relation(
+        _list("{who} began as a {what}.|The first job of {who} was that of a {what}."),
+        _list("What did {who} begin as?|What was the first job of {who}?"),
+        TRADES,
+    ),
+    Relation(
+        _list("{who} is a {what} today.|Today the job of {who} is that of a {what}."),
+        _list("What is {who} today?|What is the job of {who} today?"),
+        TRADES,
     ),
     Relation(
         _list("{who} plays the {what}.|On Sundays one hears {who} on the {what}."),
-        _list("Which instrument does {who} play?|What does {who} play on Sundays?"),
-        _list("violin|bass drum|piano|flute|French horn|cello|harp|alto sax|oboe|guitar"),
+        _list("What does {who} play?|What does one hear {who} on?"),
+        THINGS,
     ),
     Relation(
-        _list("{who} was born in {what}.|In {what} came {who} into the world."),
-        _list("When was {who} born?|In which year was {who} born?"),
-        _list("1911|1923|1934|1947|1952|1958|1966|1971|1983|1990"),
+        _list("{who} hates the {what}.|The {what} is what {who} cannot stand."),
+        _list("What does {who} hate?|What is it that {who} cannot stand?"),
+        THINGS,
     ),
 )
 FILLERS = _list("It rained all day.|Nobody was surprised.|The rest is well known.")
@@ -101,7 +127,7 @@ class Reader(Generated):
 
     def example(self, rng: Random) -> dict:
         """{"context": str, "qas": [{"id", "question", "is_impossible", "answers"}, ...]}."""
-        facts = facts_of(people(rng), rng)
+        facts = facts_of(rng)
         stated = mixed(facts, rng)[: int(STATED * len(facts))]
         context, starts = paragraph(stated, rng)
         questions = []
@@ -115,23 +141,13 @@ class Reader(Generated):
         return {"context": context, "qas": questions}
 
 
-def people(rng: Random) -> list[str]:
-    """The names of PEOPLE persons, who share neither."""
-    names = (mixed(FIRST, rng), mixed(LAST, rng))
-    return [" ".join(name) for name in list(zip(*names, strict=False))[:PEOPLE]]
-
-
-def facts_of(names: list[str], rng: Random) -> list[Fact]:
-    """All that could be said of some people, something of each relation."""
-    return [Fact(who, relation, rng.pick(relation.things)) for who in names for relation in RELATIONS]
-
-
-def mixed(items, rng: Random) -> list:
-    """Items in any order."""
-    found = []
-    for item in items:
-        found.insert(rng.below(len(found) + 1), item)
-    return found
+def facts_of(rng: Random) -> list[Fact]:
+    """All that could be said of somebody; nothing is in two relations."""
+    who, facts = rng.pick(NAMES), []
+    for relation in RELATIONS:
+        taken = {fact.what for fact in facts}
+        facts.append(Fact(who, relation, rng.pick([x for x in relation.things if x not in taken])))
+    return facts
 
 
 def paragraph(facts: list[Fact], rng: Random) -> tuple[str, dict[Fact, int]]:
