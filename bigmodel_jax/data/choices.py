@@ -191,7 +191,7 @@ def make_batch(
     flat = [pair for pairs in examples for pair in [*pairs, *[None] * (most - len(pairs))]]
     batch = around.fill(flat, length)
     batch = {key: x.reshape(len(examples), most, length) for key, x in batch.items()}
-    return {**batch, "real": batch["mask"].any(-1)}
+    return {**batch, "real": np.any(batch["mask"], axis=-1)}
 
 
 def _of_files(path: str, columns: Mapping[str, str], asked: bool) -> Read:

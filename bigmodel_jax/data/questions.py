@@ -177,8 +177,8 @@ def question(place: str, context: Any, item: Any) -> Question:
             ) from error
     answers = item.get("answers")
     if isinstance(answers, dict):
-        columns = [answers.get("text"), answers.get("answer_start")]
-        if not all(isinstance(c, list) for c in columns) or len({*map(len, columns)}) > 1:
+        columns = [_list(answers, key, f"{place}.answers") for key in ("text", "answer_start")]
+        if len(columns[0]) != len(columns[1]):
             raise UserError(f"{place}: its answers are not as many texts as places.")
         answers = [{"text": t, "answer_start": s} for t, s in zip(*columns, strict=True)]
     if not isinstance(answers, list):
@@ -215,7 +215,7 @@ def _list(item: Any, key: str, place: str) -> list:
     found = item.get(key) if isinstance(item, dict) else None
     if not isinstance(found, list):
         raise UserError(
-            f"{place} has no list {key!r}: a .json file of questions is laid out as SQuAD is, "
-            '{"data": [{"paragraphs": [{"context": ..., "qas": [...]}]}]}.'
+            f"{place} has no list {key!r}: questions are laid out as in SQuAD, {{'data': "
+            "[{'paragraphs': [{'context': ..., 'qas': [...]}]}]}, or are lines of .jsonl."
         )
     return found

@@ -7,7 +7,7 @@ they are normalised, as all of its own are.
 import re
 import string
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -47,26 +47,34 @@ def _f1(answer: list[str], gold: list[str]) -> float:
     return 2 * shared / (len(answer) + len(gold))
 
 
-def compute(answers: Sequence[str], gold: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Numbers by name, from 0 to 1, of the answers to some questions.
-
-    "exact" and "f1", and their 95% intervals, "exact/low", "exact/high" and so on. Where some questions
-    have no answer and some have, also "exact/answerable", "exact/unanswerable" and the same of F1.
+def scores(answers: Sequence[str], gold: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
+    """{"exact", "f1": float32 [questions]} of the answers to some questions.
 
     Args:
         answers: to each question; "" is none.
         gold: what people answered; nothing where there is no answer.
     """
+    pairs = list(zip(answers, gold, strict=True))
+    found = {"exact": [exact(*pair) for pair in pairs], "f1": [f1(*pair) for pair in pairs]}
+    return {name: np.array(values, np.float32) for name, values in found.items()}
+
+
+def summary(found: Mapping[str, np.ndarray], gold: Sequence[Sequence[str]]) -> dict[str, float]:
+    """The means of `scores` by name, from 0 to 1, and their 95% intervals: "f1", "f1/low", "f1/high".
+
+    Where some questions have no answer and some have, also those of both kinds, "f1/answerable" and
+    "f1/unanswerable".
+    """
     impossible = _impossible(gold)
     numbers: dict[str, float] = {}
-    for name, score in (("exact", exact), ("f1", f1)):
-        values = np.array([score(*pair) for pair in zip(answers, gold, strict=True)])
+    for name, values in found.items():
+        values = values.astype(np.float64)
         low, high = bootstrap(values)
-        numbers |= {name: float(values.mean()), f"{name}/low": low, f"{name}/high": high}
+        numbers |= {name: values.mean(), f"{name}/low": low, f"{name}/high": high}
         if 0 < impossible.sum() < len(gold):
-            numbers[f"{name}/answerable"] = float(values[~impossible].mean())
-            numbers[f"{name}/unanswerable"] = float(values[impossible].mean())
-    return numbers
+            numbers[f"{name}/answerable"] = values[~impossible].mean()
+            numbers[f"{name}/unanswerable"] = values[impossible].mean()
+    return {name: float(value) for name, value in numbers.items()}
 
 
 def best_threshold(
@@ -76,7 +84,7 @@ def best_threshold(
 
     Args:
         answers: the best span of each question, whether or not there is an answer.
-        gold: as of `compute`.
+        gold: as of `scores`.
         odds: how much higher the score of no answer is; above the threshold it is what is answered.
     """
     values = np.array([f1(*pair) for pair in zip(answers, gold, strict=True)])

@@ -37,7 +37,8 @@ class Evaluator(Pass):
 
     def run(self, variables: Mapping) -> dict[str, float]:
         """Numbers by name; `details` then says of how many questions, and holds "predictions", the
-        answers by the questions' ids as the official scripts read them. Where questions may have no
+        answers by the questions' ids as the official scripts read them, and "exact" and "f1" of each,
+        float32 [questions]. Where questions may have no
         answer "f1/best" is what the null threshold "threshold/best" would have reached."""
         sums, source = Sums(), self.source
         windows: dict[str, np.ndarray] = {}
@@ -57,11 +58,13 @@ class Evaluator(Pass):
             for answer, odd in zip(answers, odds, strict=True)
         ]
         ids = [one.id for one in asked]
+        found = span_metrics.scores(given, gold)
         self.details = {
             "examples": len(asked),
             "predictions": dict(zip(ids, given, strict=True)),
+            **found,
         }
-        numbers = {**sums.means(), **span_metrics.compute(given, gold)}
+        numbers = {**sums.means(), **span_metrics.summary(found, gold)}
         if self._unanswerable:
             best = span_metrics.best_threshold(answers, gold, odds)
             numbers |= dict(zip(("f1/best", "threshold/best"), best, strict=True))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bigmodel_jax.evals.bootstrap import bootstrap
-from bigmodel_jax.evals.span_metrics import best_threshold, compute, exact, f1, normalise
+from bigmodel_jax.evals.span_metrics import best_threshold, exact, f1, normalise, scores, summary
 
 ODD = (
     "", " ", "the", "The", "a.", "An apple", "an  apple ", "Apple,apple", "the theatre", "U.S.A.",
@@ -56,13 +56,13 @@ def slow_exact(answer, gold):
 
 
 def test_odd_answers_score_as_a_slow_reading_of_the_definition_has_it():
-    scores = set()
+    seen = set()
     for answer, one in itertools.product(ODD, repeat=2):
         for gold in ([], [one], [one, "apple the pie"], ["the", one]):
             assert exact(answer, gold) == slow_exact(answer, gold), (answer, gold)
             assert f1(answer, gold) == pytest.approx(slow_f1(answer, gold)), (answer, gold)
-            scores.add(round(f1(answer, gold), 3))
-    assert len(scores) > 4
+            seen.add(round(f1(answer, gold), 3))
+    assert len(seen) > 4
 
 
 def test_answers_by_hand():
@@ -75,12 +75,12 @@ def test_answers_by_hand():
 
 def test_numbers_of_a_split_are_means_and_those_of_its_two_kinds_of_questions():
     answers, gold = ["Rome", "in Rome", "", "x"], [["Rome"], ["Rome"], [], []]
-    found = compute(answers, gold)
+    found = summary(scores(answers, gold), gold)
     assert found["exact"] == 0.5 and found["f1"] == pytest.approx((1 + 2 / 3 + 1 + 0) / 4)
     assert found["exact/answerable"] == 0.5 and found["exact/unanswerable"] == 0.5
     assert found["f1/answerable"] == pytest.approx(5 / 6) and found["f1/unanswerable"] == 0.5
     assert found["f1/low"] <= found["f1"] <= found["f1/high"]
-    assert "exact/answerable" not in compute(answers[:2], gold[:2])
+    assert "exact/answerable" not in summary(scores(answers[:2], gold[:2]), gold[:2])
 
 
 def test_the_best_threshold_is_that_of_trying_all():
