@@ -8,8 +8,8 @@ from bigmodel_jax import config, predict
 from bigmodel_jax.data import questions
 from bigmodel_jax.data.readers import synthetic_facts
 from bigmodel_jax.errors import UserError
-from bigmodel_jax.evaluate import evaluate
 from bigmodel_jax.evals import span_metrics
+from bigmodel_jax.evaluate import evaluate
 from bigmodel_jax.models import bert
 from bigmodel_jax.train import train
 
@@ -83,7 +83,12 @@ def test_a_context_of_many_windows_answers_as_its_best_window(run, capsys):
 
 def test_odd_texts_are_answered_too(run, capsys):
     workdir, _ = run
-    pairs = [("", "Ada lives."), ("Who?", ""), ("Who? " * 99, "Ada \t lives\nhere."), ("?", "\u200b")]
+    pairs = [
+        ("", "Ada lives."),
+        ("Who?", ""),
+        ("Who? " * 99, "Ada \t lives\nhere."),
+        ("?", "\u200b"),
+    ]
     predict.predict(workdir, pairs, 8, "jsonl")
     out, err = capsys.readouterr()
     rows = [json.loads(line) for line in out.splitlines()]
