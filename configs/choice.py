@@ -11,6 +11,25 @@ DIR holds train.csv, val.csv and test.csv (or .tsv, .jsonl, .parquet), with labe
     layout=own   columns context, choices (a list) and label, a number from 0 or a letter
     layout=swag  sent1, sent2 and ending0 to ending3, of which the last may be empty, and label
     layout=race  article, question, options (a list) and answer, a letter
+
+Other names: --config.data.context_column, question_column, label_column, choice_columns="('a', 'b')".
+
+    how=scratch  a small encoder and a tokenizer of its own, from nothing
+    how=full     a run's model and tokenizer: all parameters, the lower layers more slowly
+    how=head     the classifier that scores a choice alone
+    how=lora     the classifier, and changes of low rank to the kernels of attention
+
+SWAG's own test.csv has no labels, and has to leave DIR: a tenth of train is the test then. `tiny` takes
+generated stories where no path is given. SWAG and RACE themselves: not yet run.
+
+On generated stories in SWAG's layout (data/readers/synthetic_endings.py; 8,000 of two to four endings, one
+seed)
+
+    python -c "from bigmodel_jax.data.readers import synthetic_endings as endings; endings.write('endings')"
+    python -m bigmodel_jax.main --config=configs/choice.py:layout=swag --config.data.path=endings
+
+prints test/accuracy 1.0000 of 1,000 other stories: 7 minutes on 2 cores of an AMD EPYC that had other work
+to do, 2026-11-28.
 """
 
 from ml_collections import ConfigDict, config_dict

@@ -4,6 +4,30 @@
     python -m bigmodel_jax.main --config=configs/squad.py:how=full --config.data.path=DIR \\
         --config.init_from.path=runs/imdb_mlm
     python -m bigmodel_jax.predict --workdir=runs/squad --text="Who wrote it?" --pair_text="..."
+
+DIR holds train-v1.1.json and dev-v1.1.json, or v2.0 of both; files of other names, or one version of
+several: --config.data.files.train=NAME --config.data.files.dev=NAME. Lines of .jsonl are read, too
+(data/questions.py). Where there is no test file the dev file is the test, as for SQuAD, whose own test
+nobody has; a twentieth of train chooses the epoch. Questions without an answer are learnt where the
+training part has any.
+
+    how=scratch  a small encoder and a tokenizer of its own, from nothing
+    how=full     a run's model and tokenizer: all parameters, the lower layers more slowly
+    how=head     the classifier of a span's ends alone
+    how=lora     the classifier, and changes of low rank to the kernels of attention
+
+A run to start from is of an encoder (imdb_mlm.py), or of a decoder (imdb_lm.py), which sees only what
+stands before a word, and cannot tell that there is no answer. `tiny` takes generated paragraphs where no
+path is given. SQuAD itself: not yet run.
+
+On generated paragraphs in SQuAD's layout (data/readers/synthetic_facts.py; 18,000 questions, one seed)
+
+    python -c "from bigmodel_jax.data.readers import synthetic_facts as facts; facts.write('facts')"
+    python -m bigmodel_jax.main --config=configs/squad.py --config.data.path=facts
+
+prints test/exact 0.9993 (95% interval 0.9980 to 1.0000) and test/f1 0.9994 of 1,500 questions about other
+paragraphs, and with write('facts', unanswerable=0.3) test/exact 0.9040 (0.8880 to 0.9180): 6 minutes each
+on 2 cores of an AMD EPYC that had other work to do, 2026-11-28.
 """
 
 from ml_collections import ConfigDict, config_dict

@@ -1,5 +1,6 @@
 """Tokenizers as the `tokenizers` package writes them, in a file `tokenizer.json`."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import numpy as np
 from tokenizers import Tokenizer, decoders
 
 from bigmodel_jax.errors import UserError
+
+_BLANK = re.compile(r"\s")
 
 
 def parse(content: bytes, name: str) -> Tokenizer:
@@ -53,7 +56,8 @@ def encode_offsets(
     encodings = tokenizer.encode_batch(list(texts), add_special_tokens=False)
     for text, encoding in zip(texts, encodings, strict=True):
         offsets = np.array(encoding.offsets, np.int32).reshape(-1, 2)
-        blank = np.array([c.isspace() for c in text], bool)
+        blank = np.zeros(len(text), bool)
+        blank[[match.start() for match in _BLANK.finditer(text)]] = True
         if blank.any():
             # Where the next character stands that is none, and behind which the last one stood.
             place = np.arange(len(text))

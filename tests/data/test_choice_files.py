@@ -1,5 +1,6 @@
 """Questions with several choices from files: columns or lists, of any number, cut to a length."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -133,6 +134,12 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
     (tmp_path / "train.json").write_text("{}")
     with pytest.raises(UserError, match="train.json is none of .csv"):
         source(tmp_path)
+
+
+def test_the_generated_stories_stay_the_same_until_the_version_says_otherwise():
+    found = list(synthetic_endings.Reader().examples("train", range(200)))
+    assert synthetic_endings.VERSION == 1
+    assert hashlib.sha256(repr(found).encode()).hexdigest()[:16] == "61775973349d4bca"
 
 
 def test_processes_share_a_batch(folder):
