@@ -20,7 +20,7 @@ import numpy as np
 from bigmodel_jax import experiment, rundir, sharding
 from bigmodel_jax.checkpoint import restore_variables
 from bigmodel_jax.data import encoding, tokenized
-from bigmodel_jax.data.rows import cut
+from bigmodel_jax.data.rows import around, cut
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.explanations.gradients import attribute, make_slopes
 from bigmodel_jax.explanations.pieces import Explanation
@@ -97,7 +97,7 @@ class Applied(Loaded):
         batch = self._batch(texts, rows)
         outputs = self._predict(self.variables, sharding.put(batch, self.mesh))
         values = outputs["values" if self.target == "number" else "probabilities"]
-        empty = batch["mask"].sum(1) <= self.pairs  # a pair has a separator
+        empty = batch["mask"].sum(1) <= around(self._tokenizer, self.pairs).count
         return np.asarray(values)[: len(texts)], empty[: len(texts)]
 
     def explain(self, text: Text, label: int = 0) -> Explanation:
@@ -144,10 +144,13 @@ class Applied(Loaded):
         both = (text,) if isinstance(text, str) else text
         data = self.config["data"]
         offsets = np.cumsum([0, *map(len, tokenized.encode(self._tokenizer, [both]))])
-        rows = cut(offsets, data["max_length"], data.get("keep", "tail"), len(both) == 2)
+        ends = around(self._tokenizer, len(both) == 2)
+        rows = cut(offsets, data["max_length"], data.get("keep", "tail"), ends)
         start, head, second, kept = (int(x[0]) for x in rows)
         between, after = second - (start + head), int(offsets[-1]) - (second + kept - head)
-        return {place: count for place, count in ((head, between), (kept, after)) if count}
+        before = len(ends.before)
+        left = ((before + head, between), (before + kept, after))
+        return {place: count for place, count in left if count}
 
     def _batch(self, texts, rows) -> dict[str, np.ndarray]:
         nothing = ("", "") if self.pairs else ""

@@ -4,13 +4,17 @@
     config.model = dict(name="pretrained", head="classify", pooling="mean")
     config.data.tokenizer = dict(name="pretrained")
 
-become that run's model, with these fields in place of its own, and the tokenizer in its assets. So one
-config fine-tunes any run, and its own config.json needs no other.
+become that run's model, with these fields in place of its own, and the tokenizer in its assets. What
+the one has as a head and the other has not is dropped, or starts fresh. So one config fine-tunes any
+run, and its own config.json needs no other.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import jax
+import numpy as np
 
 from bigmodel_jax import graft, rundir
 from bigmodel_jax.config import build, component, fields
@@ -19,6 +23,8 @@ from bigmodel_jax.errors import UserError
 
 PRETRAINED = "pretrained"
 OF_HEADS = ("head", "pooling")  # fields that say nothing to a model that is a classifier throughout
+HEADS = ("classifier", "head", "mlm", "pool", "pooler")  # parameters that serve a model's output
+OF_CLASSES = ("classifier", "head")  # those that know how many classes there are
 REREAD = ("raw", "published")  # tokenizers that their file alone makes again
 
 
@@ -55,6 +61,7 @@ def inherit(config: Mapping[str, Any]) -> dict[str, Any]:
     if model.get("name") == PRETRAINED:
         own = {k: v for k, v in model.items() if k != "name" and v is not None}
         config["model"] = child(parent["model"], own)
+        config["init_from"] = heads(parent["model"], config["model"], config["init_from"])
         _check_length(config, run)
         if tokenizer.get(
             "added"
@@ -92,10 +99,37 @@ def child(parent: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
                 f"head={head!r} start from a run of gpt or bert."
             )
         own = {k: v for k, v in own.items() if k not in OF_HEADS}
+    if "head" in known and parent.get("head", "lm") in ("lm", "tag", "span"):
+        own = {"pooling": "mean", **own}  # no other has learnt anything
     spec = {k: v for k, v in parent.items() if k != "num_classes"}
     if _positions(spec) == "rope":
         spec.pop("max_length", None)
     return {**spec, **own}
+
+
+def heads(parent: Mapping, model: Mapping, rules: Mapping[str, Any]) -> dict[str, Any]:
+    """config.init_from with what becomes of both models' heads.
+
+    Of what both have a language model's head and a pooler are taken, but a classifier starts fresh.
+    """
+    theirs, ours = _parts(parent), _parts(model)
+    lm = parent.get("head") == model.get("head") == "lm"
+    fresh = [p for p in HEADS if p in ours and (p not in theirs or (p in OF_CLASSES and not lm))]
+    drop = [p for p in HEADS if p in theirs and (p not in ours or p in fresh)]
+    return {
+        **rules,
+        "drop": (*rules["drop"], *(f"{part}/.*" for part in drop)),
+        "fresh": (*rules["fresh"], *(f"{part}/.*" for part in fresh)),
+    }
+
+
+def _parts(spec: Mapping) -> set[str]:
+    """The first names of a model's parameters."""
+    if "num_classes" in fields("models", spec["name"]):
+        spec = {"num_classes": 2, **spec}
+    model, tokens = build("models", spec), np.zeros((1, 4), np.int32)
+    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), tokens, tokens > 0))
+    return set(shapes["params"])
 
 
 def _positions(spec: Mapping) -> str | None:

@@ -39,4 +39,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_main(main, first_word="dataset")
+    run_main(main, words=("dataset",))

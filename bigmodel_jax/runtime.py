@@ -8,7 +8,7 @@ import glob
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -28,10 +28,10 @@ TUNED_ALLOCATOR = (
 )
 
 
-def run_main(main: Callable[[], None], first_word: str | None = None) -> None:
+def run_main(main: Callable[[], None], words: Sequence[str] = ()) -> None:
     """Runs a command: parses flags, then calls `main()`; a UserError ends it with one sentence.
 
-    A word that comes first is the value of the flag `first_word`, if the command has one.
+    Words that come first are the values of the flags `words`.
 
     A run on the CPU first executes itself anew, once, with a tuned allocator (GLIBC_TUNABLES), unless
     BIGMODEL_ALLOCATOR=default is set.
@@ -39,8 +39,9 @@ def run_main(main: Callable[[], None], first_word: str | None = None) -> None:
     tune_allocator()
     for name in ("data_dir", "debug"):  # shown by --help among the command's own
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
-    if first_word and sys.argv[1:] and not sys.argv[1].startswith("-"):
-        sys.argv[1] = f"--{first_word}={sys.argv[1]}"
+    for i, name in enumerate(words, 1):
+        if sys.argv[i:] and not sys.argv[i].startswith("-"):
+            sys.argv[i] = f"--{name}={sys.argv[i]}"
     try:
         app.run(lambda _: _guarded(main), flags_parser=_parse)
     except UserError as error:  # from the flags

@@ -75,7 +75,7 @@ def get_config(arg=None):
     if arg.how == "scratch":
         scratch(config)
     else:
-        head = dict(head="classify", num_classes=1, pooling="mean", dropout=0.1)
+        head = dict(head="classify", num_classes=1, dropout=0.1)
         finetune_text.start(config, arg.how, head)
     if arg.tiny:
         config.data.reader = dict(name="synthetic_endings", train_size=320, test_size=96)

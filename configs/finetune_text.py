@@ -28,7 +28,7 @@ from bigmodel_jax.config import parse_arg
 from bigmodel_jax.errors import UserError, nearest
 from configs import imdb_finetune, own_text
 
-HEAD = "(classifier|head)/.*"  # as encoders and decoders call it, and as the other classifiers do
+HEAD = "(classifier|head|pool|pooler)/.*"
 
 
 def get_config(arg=None):
@@ -42,7 +42,7 @@ def get_config(arg=None):
     config.optimizer.schedule = dict(name="linear", warmup="10%")
     config.duration = "2 epochs" if arg.tiny else "10 epochs"
     config.early_stopping = dict(metric="val/loss", mode="min", patience=2)
-    start(config, arg.how, dict(head="classify", pooling="mean", dropout=0.1))
+    start(config, arg.how, dict(head="classify", dropout=0.1))
     return config
 
 
@@ -56,8 +56,6 @@ def start(config: ConfigDict, how: str, model: dict):
         raise UserError(f"The config knows no how={how}.{nearest(how, imdb_finetune.HOW)}")
     config.data.tokenizer = dict(name="pretrained")
     config.model = dict(name="pretrained", **model)
-    config.init_from.drop = (r"(mlm|head|classifier|pool|pooler)/.*",)
-    config.init_from.fresh = (HEAD,)
     task = config.task
     imdb_finetune.adapt(config, how)
     if how == "head":

@@ -9,7 +9,7 @@ import numpy as np
 from bigmodel_jax import sharding
 from bigmodel_jax.applied import Text, base
 from bigmodel_jax.applied.printing import Show, table
-from bigmodel_jax.data import choices, pairs
+from bigmodel_jax.data import choices, pair_rows
 from bigmodel_jax.errors import UserError
 
 
@@ -38,9 +38,9 @@ class Answers(base.Answers):
     def __init__(self, *loaded):
         super().__init__(*loaded)
         data = self.config["data"]
-        self._tokenizer = pairs.build_tokenizer(data["tokenizer"])
+        self._tokenizer = pair_rows.build_tokenizer(data["tokenizer"])
         self._tokenizer.load(self.assets)
-        self._around, self._length = pairs.around(self._tokenizer), data["max_length"]
+        self._around, self._length = pair_rows.around(self._tokenizer), data["max_length"]
         self._cut = self._count = 0
         everywhere = jax.sharding.NamedSharding(self.mesh, jax.P())
 

@@ -61,9 +61,9 @@ class Answers(running.Answers):
     def answers(self, texts: Sequence[str], batch_size: int = 0) -> list[Answer]:
         # As data/tokenizing.py: what is no more than white space is an empty document.
         documents = [
-            np.concatenate([self.around, self.tokenizer.encode(text), self.around])
+            np.concatenate([self.before, self.tokenizer.encode(text), self.after])
             if text.strip()
-            else self.around[:0]
+            else self.before[:0]
             for text in texts
         ]
         flat, begins, count = running.laid_out(documents)

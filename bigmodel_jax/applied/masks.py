@@ -40,6 +40,7 @@ class Answers(running.Answers):
         # Of byte-level BPE a space is the beginning of the word behind it, which is hidden with it.
         pieces = isinstance(self.tokenizer, raw.Tokenizer)
         self._spaces = pieces and self.tokenizer.tokens(self.tokenizer.encode(" ")) == ["Ġ"]
+        self._templated = pieces and self.tokenizer.template() is not None
         self._cut = self._count = 0
 
         def likeliest(variables, batch):
@@ -87,12 +88,13 @@ class Answers(running.Answers):
                 "token is to be guessed."
             )
         hidden = np.array([self.task.mask_id], np.int32)
-        ids = []
+        # Without a template a document's rows begin with its first word (data/tokens.py).
+        ids = [self.before if self._templated else self.before[:0]]
         for i, part in enumerate(parts):
             last = i == len(parts) - 1
             ids.append(self.tokenizer.encode(part.rstrip() if self._spaces and not last else part))
-            ids.append(self.around if last else hidden)
-        masks = np.cumsum([len(part) for part in ids])[1:-1:2] - 1
+            ids.append(self.after if last else hidden)
+        masks = np.cumsum([len(part) for part in ids])[2:-1:2] - 1
         whole = np.concatenate(ids).astype(np.int32)
         self._count += 1
         if (over := len(whole) - self.length) <= 0:

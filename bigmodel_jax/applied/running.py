@@ -9,6 +9,7 @@ from bigmodel_jax import sharding
 from bigmodel_jax.applied import base
 from bigmodel_jax.data import token_files
 from bigmodel_jax.data.packing import Runs, fill
+from bigmodel_jax.data.rows import ends_of_document
 
 
 class Answers(base.Answers):
@@ -24,8 +25,8 @@ class Answers(base.Answers):
         # Of a run on token files the config names no tokenizer: its file says what it is.
         self.tokenizer = token_files.load_tokenizer(self.assets / token_files.TOKENIZER)
         self.length = int(self.config["data"]["length"])
-        separator = self.tokenizer.separator
-        self.around = np.array([] if separator is None else [separator], np.int32)
+        ends = ends_of_document(self.tokenizer)
+        self.before, self.after = (np.array(ids, np.int32) for ids in ends)
         self.everywhere = jax.sharding.NamedSharding(self.mesh, jax.P())
 
     def batch(

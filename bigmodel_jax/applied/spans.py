@@ -9,7 +9,7 @@ import numpy as np
 from bigmodel_jax import sharding
 from bigmodel_jax.applied import Text, base
 from bigmodel_jax.applied.printing import Show, table
-from bigmodel_jax.data import pairs
+from bigmodel_jax.data import pair_rows
 from bigmodel_jax.data.windows import NOWHERE, Span, Windows
 
 
@@ -33,9 +33,9 @@ class Answers(base.Answers):
     def __init__(self, *loaded):
         super().__init__(*loaded)
         data = self.config["data"]
-        self._tokenizer = pairs.build_tokenizer(data["tokenizer"])
+        self._tokenizer = pair_rows.build_tokenizer(data["tokenizer"])
         self._tokenizer.load(self.assets)
-        self._around = pairs.around(self._tokenizer)
+        self._around = pair_rows.around(self._tokenizer)
         self._room = {key: data[key] for key in ("max_length", "stride", "max_question")}
         self._cut = self._count = 0
         everywhere = jax.sharding.NamedSharding(self.mesh, jax.P())

@@ -22,7 +22,7 @@ from bigmodel_jax.data.corpus import find_split
 from bigmodel_jax.data.hashes import text_hashes
 from bigmodel_jax.data.order import Epochs, Plan, batches_per_epoch, plan_epoch
 from bigmodel_jax.data.packing import Runs, fill, make_index
-from bigmodel_jax.data.rows import check_buckets
+from bigmodel_jax.data.rows import check_buckets, ends_of_document
 from bigmodel_jax.data.token_files import file_sha256
 from bigmodel_jax.errors import UserError, nearest
 
@@ -171,7 +171,7 @@ class Source:
     def _encode(self, split: str, say: bool):
         """Conversations in a row: their ids, which are learnt, where each begins, how long it is."""
         conversations = self._chosen(split)
-        before = [] if self.tokenizer.separator is None else [self.tokenizer.separator]
+        before = ends_of_document(self.tokenizer)[0]
         tokens, learnt, first, count, at, cut, without = [], [], [], [], 0, 0, 0
         for place, messages in conversations:
             ids, flags = encode_chat(messages, self.tokenizer, self._template, place)

@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bigmodel_jax import config
-from bigmodel_jax.data import records
+from bigmodel_jax.data import pair_rows, records
 from bigmodel_jax.data.compressed import extension
 from bigmodel_jax.data.corpora import by_split
 from bigmodel_jax.data.in_memory import InMemory, Read
-from bigmodel_jax.data.pairs import Around, Pair
+from bigmodel_jax.data.pair_rows import Pair
+from bigmodel_jax.data.rows import Around
 from bigmodel_jax.data.token_files import file_sha256
 from bigmodel_jax.errors import UserError
 
@@ -42,7 +43,7 @@ class Example(NamedTuple):
 class Source(InMemory):
     """Batches of {"tokens", "types", "mask", "real", "label", "valid"}.
 
-    The first three are [rows, choices, length], as of data/pairs.py: each choice is a pair of the
+    The first three are [rows, choices, length], as of data/pair_rows.py: each choice is a pair of the
     context and of the question with the choice behind it, cut to max_length tokens, of the longer
     text first. "real" is bool [rows, choices]: an example may have fewer choices than others. "label"
     is int32 [rows], "valid" bool [rows].
@@ -189,7 +190,7 @@ def make_batch(
 ) -> dict[str, np.ndarray]:
     """{"tokens", "types", "mask": [rows, most, length], "real": [rows, most]}; no pairs are padding."""
     flat = [pair for pairs in examples for pair in [*pairs, *[None] * (most - len(pairs))]]
-    batch = around.fill(flat, length)
+    batch = pair_rows.fill(around, flat, length)
     batch = {key: x.reshape(len(examples), most, length) for key, x in batch.items()}
     return {**batch, "real": np.any(batch["mask"], axis=-1)}
 

@@ -21,7 +21,7 @@ from bigmodel_jax.data.corpus import find_split
 from bigmodel_jax.data.encoding import save_labels
 from bigmodel_jax.data.hashes import text_hashes
 from bigmodel_jax.data.order import Epochs, Plan, batches_per_epoch, plan_epoch
-from bigmodel_jax.data.rows import check_buckets
+from bigmodel_jax.data.rows import Around, around, check_buckets
 from bigmodel_jax.data.tagged import Sentence
 from bigmodel_jax.data.token_files import file_sha256
 from bigmodel_jax.errors import UserError, nearest
@@ -212,7 +212,12 @@ Row = tuple[np.ndarray, np.ndarray]  # tokens, labels; int32 [length]
 def encode_rows(
     sentences: Sequence[Sentence], tokenizer: Any, max_length: int, ids: Mapping[str, int]
 ) -> tuple[list[Row], int]:
-    """(rows of at most max_length pieces, how many sentences are several)."""
+    """(rows of at most max_length pieces, how many sentences are several).
+
+    What the tokenizer's template sets around a text stands around each row.
+    """
+    ends = around(tokenizer, pairs=False)
+    max_length -= ends.ends
     lossless = hasattr(tokenizer, "decode")  # then the space before a word is part of its pieces
     parts = [
         f" {word}" if lossless and i else word
@@ -229,16 +234,18 @@ def encode_rows(
             pieces = known[next(words)]
             pieces = pieces[:max_length].tolist() or nothing
             if len(tokens) + len(pieces) > max_length:
-                rows.append(_row(tokens, labels))
+                rows.append(_row(tokens, labels, ends))
                 tokens, labels = [], []
             tokens += pieces
             labels += [ids[tag], *[NO_TAG] * (len(pieces) - 1)]
-        rows.append(_row(tokens, labels))
+        rows.append(_row(tokens, labels, ends))
         cut += len(rows) - before > 1
     return rows, cut
 
 
-def _row(tokens: list[int], labels: list[int]) -> Row:
+def _row(tokens: list[int], labels: list[int], ends: Around) -> Row:
+    tokens = [*ends.before, *tokens, *ends.after]
+    labels = [*[NO_TAG] * len(ends.before), *labels, *[NO_TAG] * len(ends.after)]
     return np.array(tokens, np.int32), np.array(labels, np.int32)
 
 

@@ -16,6 +16,7 @@ from bigmodel_jax.data.hashes import split_hashes
 from bigmodel_jax.data.limit import Limit
 from bigmodel_jax.data.progress import progress
 from bigmodel_jax.data.readers import texts_of
+from bigmodel_jax.data.rows import around
 from bigmodel_jax.data.unfinished import new_folder
 from bigmodel_jax.errors import UserError, nearest
 
@@ -43,6 +44,8 @@ def open_split(reader, splits, split, spec, data_dir, max_length, keep):
         with new_folder(vocabulary / "tokenizer") as part:
             tokenizer.save(part)
             (part / "tokenizer.json").replace(vocabulary / "tokenizer.json")
+    if getattr(reader, "pairs", False) and len(between := around(tokenizer, True).between) > 1:
+        kept["between"] = between
     expression = find_split(splits, split)
     origin = {**kept, "train": train, "split": expression}
     path = tokenized.folder(data_dir, tokenized.fingerprint(**origin))

@@ -10,7 +10,7 @@ import numpy as np
 from bigmodel_jax import config
 from bigmodel_jax.data import tokenized
 from bigmodel_jax.data.limit import Limit
-from bigmodel_jax.data.rows import Rows, check_buckets, cut, host_batch
+from bigmodel_jax.data.rows import Rows, around, check_buckets, cut, host_batch
 
 
 def encode(texts: Sequence[str | tuple[str, str]], tokenizer, spec: Mapping) -> dict[str, Any]:
@@ -24,12 +24,13 @@ def encode(texts: Sequence[str | tuple[str, str]], tokenizer, spec: Mapping) -> 
     parts = [(text,) if isinstance(text, str) else text for text in texts]
     ids = tokenized.encode(tokenizer, [tuple(map(limit, part)) for part in parts])
     offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
-    rows = cut(offsets, spec["max_length"], spec.get("keep", "tail"), pairs)
+    ends = around(tokenizer, pairs)
+    rows = cut(offsets, spec["max_length"], spec.get("keep", "tail"), ends)
     buckets = check_buckets(spec.get("buckets", ()), spec["max_length"])
-    length = buckets[int(np.searchsorted(buckets, rows.kept.max()))]
+    length = buckets[int(np.searchsorted(buckets, rows.kept.max() + ends.ends))]
     nothing = np.zeros(len(texts), np.int32)
     valid = np.ones(len(texts), bool)
-    return host_batch(np.concatenate(ids), Rows(*rows, nothing, valid, length))
+    return host_batch(np.concatenate(ids), Rows(*rows, nothing, valid, length, ends))
 
 
 def save_labels(folder: Path, label_names: Sequence[str], target: str = "class") -> None:

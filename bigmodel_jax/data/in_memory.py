@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bigmodel_jax.data import pairs
+from bigmodel_jax.data import pair_rows
 from bigmodel_jax.data import splits as splitting
 from bigmodel_jax.data.corpus import find_split
 from bigmodel_jax.data.hashes import text_hashes
@@ -71,10 +71,10 @@ class InMemory(abc.ABC):
         self._sizes = {name: len(examples) for name, examples in read.examples.items()}
         self._splits = splitting.complete(splits, self._sizes)
         self.train_examples = self.chosen("train")
-        self.tokenizer = pairs.build_tokenizer(tokenizer)
+        self.tokenizer = pair_rows.build_tokenizer(tokenizer)
         texts = (text for example in self.train_examples for text in self.learnt(example))
         self.tokenizer.train(dict.fromkeys(texts))  # one that many examples share counts once
-        self.around = pairs.around(self.tokenizer)
+        self.around = pair_rows.around(self.tokenizer)
         identity = [*read.identity, getattr(self.tokenizer, "identity", str)()]
         self.fingerprint = hashlib.sha256(repr(identity).encode()).hexdigest()
         if fingerprint not in ("", self.fingerprint):

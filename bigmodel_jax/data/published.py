@@ -71,20 +71,19 @@ def encode_offsets(
     return found
 
 
-def around_pair(tokenizer: Tokenizer, separator: int | None) -> tuple[list[int], ...]:
-    """The ids (before, between, after) the two texts of a pair, as the file's own template has them.
+def template(tokenizer: Tokenizer) -> tuple[tuple[int, ...], ...] | None:
+    """The ids (before, between, after) that the file's own template sets around texts.
 
-    Without a template, or with one that has nothing before the first text: a separator in each place;
-    all empty where there is none.
+    Around one text stand the first and the last; None where there is no template.
     """
     encoding = tokenizer.encode("a", "a")
     owners = encoding.sequence_ids
-    if 0 in owners and 1 in owners and owners[0] is None:
-        first, second = owners.index(0), owners.index(1)
-        last = len(owners) - owners[::-1].index(1)
-        between = [i for i, of in zip(encoding.ids[:second], owners, strict=False) if of is None]
-        return encoding.ids[:first], between[first:], encoding.ids[last:]
-    return tuple([] if separator is None else [separator] for _ in range(3))
+    if None not in owners or 0 not in owners or 1 not in owners:
+        return None
+    first, stop = owners.index(0), len(owners) - owners[::-1].index(0)
+    second, last = owners.index(1), len(owners) - owners[::-1].index(1)
+    ids = encoding.ids
+    return tuple(ids[:first]), tuple(ids[stop:second]), tuple(ids[last:])
 
 
 def piece(tokenizer: Tokenizer, token: int) -> str:

@@ -13,9 +13,10 @@ from bigmodel_jax.errors import UserError
 
 @flax.struct.dataclass
 class Rows:
-    """Where in the flat token array the rows of a batch lie; all fields [rows].
+    """Where in the flat token array the rows of a batch lie; all arrays [rows].
 
-    A row is at most two pieces: the head and the tail of a text, or the heads of two texts.
+    A row is at most two pieces, the head and the tail of a text, or the heads of two texts, with what
+    the tokenizer sets around.
 
     Attributes:
         start: of the first piece.
@@ -23,7 +24,7 @@ class Rows:
         second: start of the second piece.
         kept: tokens of both.
         label, valid: as in the batch.
-        length: of the padded rows; a constant of the compiled program.
+        length: of the padded rows; a constant of the compiled program, as is `around`.
     """
 
     start: Any
@@ -33,32 +34,117 @@ class Rows:
     label: Any
     valid: Any
     length: int = flax.struct.field(pytree_node=False)
+    around: "Around" = flax.struct.field(pytree_node=False)
+
+
+class Around(NamedTuple):
+    """Ids that stand before, between and after texts, such as [CLS] first [SEP] second [SEP].
+
+    `pairs` is whether there are two texts, of which the second is then of another type (BERT).
+    """
+
+    before: tuple[int, ...] = ()
+    between: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
+    pairs: bool = False
+
+    @property
+    def ends(self) -> int:
+        """How many stand before and after."""
+        return len(self.before) + len(self.after)
+
+    @property
+    def count(self) -> int:
+        """How many there are in a row."""
+        return self.ends + len(self.between) * self.pairs
+
+
+def around(tokenizer: Any, pairs: bool) -> Around:
+    """What a trained tokenizer sets around texts by its own template.
+
+    Without one, nothing; but between the two texts of a pair its separator.
+
+    Raises:
+        UserError: there are pairs and no separator.
+    """
+    template = tokenizer.template() if hasattr(tokenizer, "template") else None
+    before, between, after = template or ((), (), ())
+    if pairs and not between:
+        separator = getattr(tokenizer, "separator", None)
+        if separator is None:
+            raise UserError(
+                "The tokenizer has no separator to set between two texts: config.data.tokenizer "
+                'needs another, such as dict(name="words").'
+            )
+        between = (separator,)
+    return Around(before, between, after, pairs)
 
 
 def host_batch(flat: np.ndarray, rows: Rows) -> dict[str, np.ndarray]:
-    """The batch of `rows` of a flat token array, padded with 0; row by row, which copies fastest."""
+    """The batch of `rows` of a flat token array, padded with 0; row by row, which copies fastest.
+
+    "types" [rows, length] int32, 1 from the second text of a pair on, are there where the tokenizer has
+    a template.
+    """
+    before, _, after, pairs = rows.around
     tokens = np.zeros((len(rows.kept), rows.length), np.int32)
     places = zip(tokens, rows.start, rows.head, rows.second, rows.kept, strict=True)
     for row, start, head, second, kept in places:
-        row[:head] = flat[start : start + head]
-        row[head:kept] = flat[second : second + kept - head]
-    mask = np.arange(rows.length) < np.asarray(rows.kept)[:, None]
-    return {"tokens": tokens, "mask": mask, "label": rows.label, "valid": rows.valid}
+        inner = row[len(before) :]
+        inner[:head] = flat[start : start + head]
+        inner[head:kept] = flat[second : second + kept - head]
+    valid, kept = np.asarray(rows.valid)[:, None], np.asarray(rows.kept)[:, None]
+    place = np.arange(rows.length)
+    for i, token in enumerate(before):
+        tokens[:, i] = np.where(valid[:, 0], token, 0)
+    end = len(before) + kept
+    for i, token in enumerate(after):
+        tokens = np.where(valid & (place == end + i), np.int32(token), tokens)
+    batch = {"tokens": tokens, "mask": valid & (place < end + len(after))}
+    if pairs and rows.around.ends:
+        head = len(before) + np.asarray(rows.head)[:, None] + len(rows.around.between)
+        batch["types"] = (batch["mask"] & (place >= head)).astype(np.int32)
+    return {**batch, "label": rows.label, "valid": rows.valid}
 
 
 def assemble(store: jax.Array, rows: Rows) -> dict[str, jax.Array]:
     """The batch of `rows` on the device, bit for bit that of `host_batch`."""
-    pieces = (rows.start, rows.head, rows.second, rows.kept)
-    start, head, second, kept = (x[:, None] for x in pieces)
-    position = jnp.arange(rows.length)
-    mask = position < kept
+    before, between, after, pairs = rows.around
+    pieces = (rows.start, rows.head, rows.second, rows.kept, rows.valid)
+    start, head, second, kept, valid = (x[:, None] for x in pieces)
+    place = jnp.arange(rows.length)
+    position, end = place - len(before), len(before) + kept
+    inside = (position >= 0) & (position < kept)
     index = jnp.where(position < head, start + position, second + position - head)
-    tokens = jnp.where(mask, store[jnp.where(mask, index, 0)], 0)
-    return {"tokens": tokens, "mask": mask, "label": rows.label, "valid": rows.valid}
+    tokens = jnp.where(inside, store[jnp.where(inside, index, 0)], 0)
+    for i, token in enumerate(before):
+        tokens = jnp.where(valid & (place == i), jnp.int32(token), tokens)
+    for i, token in enumerate(after):
+        tokens = jnp.where(valid & (place == end + i), jnp.int32(token), tokens)
+    batch = {"tokens": tokens, "mask": valid & (place < end + len(after))}
+    if pairs and rows.around.ends:
+        second_text = batch["mask"] & (position >= head + len(between))
+        batch["types"] = second_text.astype(jnp.int32)
+    return {**batch, "label": rows.label, "valid": rows.valid}
+
+
+def ends_of_document(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """The ids before and after a document of running text.
+
+    By the tokenizer's own template; without one, its separator in both places, if it has one.
+    """
+    template = tokenizer.template() if hasattr(tokenizer, "template") else None
+    if template:
+        return list(template[0]), list(template[2])
+    separator = [] if tokenizer.separator is None else [tokenizer.separator]
+    return separator, separator
 
 
 class Cut(NamedTuple):
-    """What is kept of each example: the fields of Rows of the same names, int64 [examples]."""
+    """What is kept of each example: the fields of Rows of the same names, int64 [examples].
+
+    `kept` is without what stands at the ends.
+    """
 
     start: np.ndarray
     head: np.ndarray
@@ -66,27 +152,29 @@ class Cut(NamedTuple):
     kept: np.ndarray
 
 
-def cut(offsets: np.ndarray, max_length: int, keep: str, pairs: bool = False) -> Cut:
-    """Cuts texts that lie one after another to `max_length` tokens.
+def cut(offsets: np.ndarray, max_length: int, keep: str, around: Around) -> Cut:
+    """Cuts texts that lie one after another to `max_length` tokens, with what stands around them.
 
     Args:
-        offsets: [examples + 1]; with `pairs`, [2 * examples + 1], and the second text of each
-            begins with a separator.
+        offsets: [examples + 1]; of pairs, [2 * examples + 1], and the second text of each begins with
+            what stands between the two.
         keep: "head", "tail" or "both" of a single text. Of pairs each keeps its head, and the longer
             is cut first, as tokenizers do it (`truncation="longest_first"`).
     """
-    if not pairs:
+    max_length -= around.ends
+    if not around.pairs:
         start, end = offsets[:-1], offsets[1:]
         kept = np.minimum(end - start, max_length)
         first = head(keep, kept)
         return Cut(start, first, end - (kept - first), kept)
     start, second, end = offsets[:-1:2], offsets[1::2], offsets[2::2]
-    first, other = second - start, end - second - 1  # without the separator
-    room = max_length - 1
+    between = len(around.between)
+    first, other = second - start, end - second - between
+    room = max_length - between
     short = np.minimum(np.minimum(first, other), room // 2)
     long = np.minimum(np.maximum(first, other), room - short)
     first = np.where(first <= other, short, long)
-    return Cut(start, first, second, short + long + 1)
+    return Cut(start, first, second, short + long + between)
 
 
 def head(keep: str, kept: np.ndarray) -> np.ndarray:

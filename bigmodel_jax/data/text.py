@@ -19,7 +19,7 @@ from bigmodel_jax.data.encoding import save_labels
 from bigmodel_jax.data.labels import check_labels
 from bigmodel_jax.data.order import Epochs, Plan, batches_per_epoch, plan_epoch
 from bigmodel_jax.data.readers import texts_of
-from bigmodel_jax.data.rows import Rows, assemble, check_buckets, cut, host_batch
+from bigmodel_jax.data.rows import Rows, around, assemble, check_buckets, cut, host_batch
 from bigmodel_jax.errors import UserError
 
 FEW = 1_000  # examples of which a split by hash may be empty by chance
@@ -123,8 +123,9 @@ class Source:
             for spec in (transforms if training else ())
         ]
         self.balance = balance and training
-        self._cut = cut(self._data.offsets, max_length, keep, getattr(opened, "pairs", False))
-        self.lengths = self._cut.kept
+        self._around = around(self.tokenizer, getattr(opened, "pairs", False))
+        self._cut = cut(self._data.offsets, max_length, keep, self._around)
+        self.lengths = self._cut.kept + self._around.ends
         self.examples = len(self.lengths)
         self.steps_per_epoch = batches_per_epoch(self.examples, batch_size, group)
         self.info = {
@@ -134,7 +135,7 @@ class Source:
         if training:
             part = f"The training part {splits.get(split, split)!r} of {opened.name}"
             notes = check_labels(self.labels, self.target, self.label_names, part)
-            if empty := int((self.lengths == 0).sum()):
+            if empty := int((self._cut.kept == 0).sum()):
                 are = "text has" if empty == 1 else "texts have"
                 notes.append(f"{part}: {empty:,} {are} no words to learn from, only a label.")
             if process[0] == 0:
@@ -217,24 +218,30 @@ class Source:
         start, head, second, kept = (np.where(valid, x[rows], 0) for x in self._cut)
         label = np.asarray(self.labels[rows], np.int32 if self.target == "class" else np.float32)
         label[~valid] = 0
-        return Rows(start, head, second, kept, label, valid, length)
+        return Rows(start, head, second, kept, label, valid, length, self._around)
 
     def _transformed(self, batch, kept, step):
         """The batch with the transforms applied; the padded length stays."""
         if not self._transforms:
             return batch
         first = self.process[0] * len(kept)  # of this process's rows in the whole batch
-        tokens, mask = batch["tokens"], batch["mask"]
+        around, tokens = self._around, batch["tokens"]
+        begin = len(around.before)
         for row, count in enumerate(kept):
             if count:
                 # (seed, epoch) alone would start the same generator as (seed, epoch, 0, 0).
                 rng = np.random.default_rng((self.seed, step, first + row, 1))
-                changed = tokens[row, :count]
+                changed = tokens[row, begin : begin + count]
                 for transform in self._transforms:
                     changed = transform(changed, rng)
-                tokens[row, : len(changed)] = changed
-                tokens[row, len(changed) :] = 0
-                mask[row, len(changed) :] = False
+                end = begin + len(changed) + len(around.after)
+                tokens[row, begin:end] = np.append(changed, np.array(around.after, np.int32))
+                tokens[row, end:] = 0
+                batch["mask"][row, end:] = False
+                if "types" in batch:  # a transform leaves separators alone
+                    other = begin + int(np.argmax(changed == around.between[0]))
+                    batch["types"][row] = batch["mask"][row]
+                    batch["types"][row, : other + len(around.between)] = 0
         return batch
 
 

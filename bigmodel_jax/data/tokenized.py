@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bigmodel_jax.data.rows import around
 from bigmodel_jax.data.unfinished import new_folder
 from bigmodel_jax.errors import UserError
 
@@ -66,7 +67,7 @@ def write(
 ) -> Tokenized:
     """Encodes `{"text", "label"}` examples and stores them; appears by one rename.
 
-    With a "pair" an example is two texts, of which the second begins with the separator.
+    With a "pair" an example is two texts, of which the second begins as `encode` has it.
 
     Args:
         as_label: from an example's "label" to what is stored, a number or an array; asked when it is
@@ -87,7 +88,8 @@ def write(
                     given = np.asarray(as_label(example["label"]), label_dtype)
                     labels.write(given.tobytes())
                     count, shape = count + 1, given.shape
-        if sum(lengths) == len(lengths) - count:  # nothing, or nothing but separators
+        alone = len(around(tokenizer, True).between) if len(lengths) > count else 0
+        if sum(lengths) == count * alone:  # nothing, or nothing but separators
             raise UserError(f"{where} holds no text to learn from: {count} empty examples.")
         offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
         tokens = np.memmap(part / "flat.bin", np.int32, "r")
@@ -113,22 +115,18 @@ def write(
 def encode(tokenizer, texts: Sequence[tuple[str, ...]]) -> list[np.ndarray]:
     """The ids of texts `(text,)`, each int32 [length]; of pairs `(text, other)`, two arrays each.
 
-    The second of a pair begins with the separator.
+    The second of a pair begins with what stands between the two (rows.py:around).
     """
-    separator = getattr(tokenizer, "separator", None)
-    if separator is None and any(len(text) > 1 for text in texts):
-        raise UserError(
-            "The tokenizer has no separator to set between two texts: config.data.tokenizer "
-            'needs another, such as dict(name="words").'
-        )
     flat = [part for text in texts for part in text]
     if hasattr(tokenizer, "encode_batch"):
         ids = tokenizer.encode_batch(flat)
     else:
         ids = [np.asarray(tokenizer.encode(part), np.int32) for part in flat]
-    head = np.array([separator or 0], np.int32)
+    if len(flat) == len(texts):
+        return ids
+    between = np.array(around(tokenizer, pairs=True).between, np.int32)
     second = [i for text in texts for i in range(len(text))]
-    return [np.append(head, x) if i else x for i, x in zip(second, ids, strict=True)]
+    return [np.append(between, x) if i else x for i, x in zip(second, ids, strict=True)]
 
 
 def _chunks(examples: Iterable[Mapping]) -> Iterator[list[Mapping]]:

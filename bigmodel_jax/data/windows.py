@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bigmodel_jax.data.pairs import Around
+from bigmodel_jax.data import pair_rows
+from bigmodel_jax.data.rows import Around
 from bigmodel_jax.errors import UserError
 
 NOWHERE = -1e29  # a score below: no token may be an answer
@@ -48,7 +49,7 @@ class Windows:
 
     Args:
         texts: (question, context) of each.
-        tokenizer: see data/pairs.py.
+        tokenizer: see data/pair_rows.py.
 
     Attributes:
         owner: which question a window is of, int [windows], rising.
@@ -97,10 +98,11 @@ class Windows:
     def batch(self, rows: np.ndarray, length: int) -> dict[str, np.ndarray]:
         """Some windows padded to a length, -1 for a row of padding.
 
-        "tokens", "types" and "mask" as of data/pairs.py; "context", bool [rows, length], is True
+        "tokens", "types" and "mask" as of data/pair_rows.py; "context", bool [rows, length], is True
         where an answer may be: in the context, and at the first token, which stands for no answer.
         """
-        batch = self._around.fill([self._pair(row) if row >= 0 else None for row in rows], length)
+        pairs = [self._pair(row) if row >= 0 else None for row in rows]
+        batch = pair_rows.fill(self._around, pairs, length)
         head = np.where(rows >= 0, self._head[rows], length)[:, None]
         stop = np.where(rows >= 0, self._count[rows], 0)[:, None] + head
         place = np.arange(length)

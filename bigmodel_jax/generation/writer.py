@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bigmodel_jax import apply, rundir
 from bigmodel_jax.data.chat import TEMPLATE, encode_chat
+from bigmodel_jax.data.rows import ends_of_document
 from bigmodel_jax.data.token_files import load_tokenizer
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.generation.decoder import Decoder
@@ -39,14 +40,14 @@ class Writer:
         template: Mapping[str, Sequence[str]] | None = None,
     ):
         self.tokenizer, self._template = tokenizer, template
-        # What ends a document stands before the first, too (data/token_files.py).
-        self._around = [] if tokenizer.separator is None else [tokenizer.separator]
+        self._before = ends_of_document(tokenizer)[0]
+        ends = [] if tokenizer.separator is None else [tokenizer.separator]
         self.decoder = Decoder(
             run.task.model,
             run.variables,
             run.mesh,
             sampling,
-            self._around,
+            ends,
             known=tokenizer.vocabulary_size,
         )
 
@@ -77,7 +78,7 @@ class Writer:
         return [self.tokenizer.decode(ids) for ids in found]
 
     def _ids(self, prompts):
-        return [[*self._around, *map(int, self._encode(text))] for text in prompts]
+        return [[*self._before, *map(int, self._encode(text))] for text in prompts]
 
     def _encode(self, prompt):
         if self._template is None:

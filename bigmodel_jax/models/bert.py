@@ -32,7 +32,7 @@ class Model(nn.Module):
     embeddings; pooler, for a class from the first token; pool, if pooling is "attention"; classifier.
 
     Attributes:
-        head: "lm", masked words; "classify", "tag" or "span".
+        head: "lm", masked words; "classify", "tag" or "span"; "pooled", what a classifier would see.
         num_classes: of "classify" and "tag"; the classes of "span" are a span's start and its end.
         max_length: of a text; only learned positions have an end.
         num_types: of kinds of tokens, as of the first and the second text of a pair.
@@ -41,8 +41,9 @@ class Model(nn.Module):
         positions: "learned", a table that is added, or "rope", see nn/positions.py.
         position_offset: rows of the learned table that are never used (RoBERTa: 2).
         norm_first: pre-norm blocks, with a norm behind the last in place of that of the embeddings.
-        pooling: of the hidden states for a class: "first" puts BERT's pooler, a dense layer and a
-            tanh, on the first token; the others (nn/pooling.py) go to the classifier as they are.
+        pooling: of the hidden states for a class: "first" puts BERT's pooler, a dense layer and
+            `pooler_activation`, on the first token; the others (nn/pooling.py) go to the classifier
+            as they are.
         dropout: on the embedded text, on what each half of a block adds, on what the classifier sees.
         embed_dropout, word_dropout: see nn/disturb.py.
         scan, remat: how the layers are compiled, see nn/transformer.py.
@@ -50,7 +51,7 @@ class Model(nn.Module):
 
     vocabulary_size: int = None  # pyright: ignore - filled from the data
     num_classes: int = None  # pyright: ignore
-    head: Literal["lm", "classify", "tag", "span"] = "lm"
+    head: Literal["lm", "classify", "tag", "span", "pooled"] = "lm"
     max_length: int = 512
     width: int = 768
     num_layers: int = 12
@@ -64,6 +65,7 @@ class Model(nn.Module):
     norm_first: bool = False
     norm_epsilon: float = 1e-12
     pooling: Literal["first", "mean", "max", "attention"] = "first"
+    pooler_activation: Literal["tanh", "relu"] = "tanh"
     dropout: float = 0.0
     embed_dropout: float = 0.0
     word_dropout: float = 0.0
@@ -105,11 +107,13 @@ class Model(nn.Module):
         if self.head == "lm":
             self.mlm = MaskedWords(self.vocabulary_size, self.norm_epsilon, **dtypes)
             return
-        if self.head == "classify":
+        if self.head in ("classify", "pooled"):
             self.pool = Pool(self.pooling, **dtypes)
             if self.pooling == "first":
                 axes = ("embed", "hidden")
                 self.pooler = Dense(self.width, axes=axes, kernel_init=init, **dtypes)
+        if self.head == "pooled":
+            return
         fields = {"kernel_init": init, "out_dtype": jnp.float32, **dtypes}
         classes = 2 if self.head == "span" else self.num_classes
         self.classifier = Dense(classes, axes=("embed", "classes"), **fields)
@@ -126,7 +130,7 @@ class Model(nn.Module):
     ) -> jax.Array:
         """Logits, float32: `[batch, length, vocabulary_size]` of the word that stands, or stood, at
         each place; of a class `[batch, num_classes]`; of tags `[batch, length, num_classes]`; of the
-        start and the end of a span `[batch, length, 2]`.
+        start and the end of a span `[batch, length, 2]`. Or the pooled text, `[batch, width]`.
 
         Args:
             tokens: `[batch, length]` int32.
@@ -141,11 +145,13 @@ class Model(nn.Module):
         x = self.hidden(tokens, mask, **fields)
         if self.head == "lm":
             return self.logits(x)
-        if self.head == "classify":
+        if self.head in ("classify", "pooled"):
             real = jnp.ones(tokens.shape, bool) if mask is None else mask.astype(bool)
             x = self.pool(x, real)
             if self.pooling == "first":
-                x = jnp.tanh(self.pooler(x))
+                x = POOLERS[self.pooler_activation](self.pooler(x))
+        if self.head == "pooled":
+            return x
         return self.classifier(self.drop(x, deterministic=not train))
 
     def hidden(
@@ -218,11 +224,13 @@ class MaskedWords(nn.Module):
         return attend(x) + bias.astype(jnp.float32)
 
 
+POOLERS = {"tanh": jnp.tanh, "relu": nn.relu}
 CHOICES = {
-    "head": ("lm", "classify", "tag", "span"),
+    "head": ("lm", "classify", "tag", "span", "pooled"),
     "positions": ("learned", "rope"),
     "mlp": tuple(mlps.ACTIVATIONS),
     "pooling": ("first", "mean", "max", "attention"),
+    "pooler_activation": tuple(POOLERS),
 }
 
 # Sizes of published models come with their vocabularies; data with more tokens is refused.
@@ -239,6 +247,12 @@ VARIANTS = {
     "bert-large": {**_LARGE, "vocabulary_size": 30_522},
     "roberta-base": {**_BASE, **_ROBERTA},
     "roberta-large": {**_LARGE, **_ROBERTA},
-    "distilbert": {**_BASE, "vocabulary_size": 30_522, "num_layers": 6, "num_types": 0},
+    "distilbert": {
+        **_BASE,
+        "vocabulary_size": 30_522,
+        "num_layers": 6,
+        "num_types": 0,
+        "pooler_activation": "relu",
+    },
     "tiny": {"width": 16, "num_layers": 2, "num_heads": 2, "mlp_dim": 32, "max_length": 64},
 }

@@ -85,7 +85,7 @@ class Projection(nn.Module):
     """An affine map of the last `in_axes` axes to `features`, one or more; see Dense."""
 
     features: tuple[int, ...]
-    names: tuple[str, ...]
+    names: tuple[str | None, ...]
     in_axes: int = 1
     use_bias: bool = True
     kernel_init: Callable = nn.initializers.xavier_uniform()

@@ -41,6 +41,12 @@ class Task(base.Task):
                 "count for more, together twice as much as meant: leave out one of the two."
             )
 
+    def apply(self, variables, batch, rng, *, train, **options):
+        """As of base.Task; of a pair the model sees which text a token is of, where it knows types."""
+        if "types" in batch and getattr(self.model, "num_types", 0) > 1:
+            options["types"] = batch["types"]
+        return super().apply(variables, batch, rng, train=train, **options)
+
     def logits(
         self, variables: Variables, batch: Batch, presence: jax.Array | None = None
     ) -> jax.Array:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, processors
 
-from bigmodel_jax.data import pairs
+from bigmodel_jax.data import pair_rows
+from bigmodel_jax.data.rows import Around
 from bigmodel_jax.data.tokenizers import published, raw
 from bigmodel_jax.data.windows import NOWHERE, Windows
 from bigmodel_jax.errors import UserError
@@ -33,7 +34,7 @@ def trained(**options):
 
 
 def make(tokenizer, texts, max_length=24, stride=5, max_question=8):
-    around = pairs.around(tokenizer)
+    around = pair_rows.around(tokenizer)
     sizes = dict(max_length=max_length, stride=stride, max_question=max_question)
     return Windows(texts, tokenizer, around, **sizes), around
 
@@ -69,7 +70,7 @@ def test_windows_are_rows_that_cover_a_context_and_overlap(options):
             tokens = batch["tokens"][row][batch["mask"][row]]
             head = [*around.before, *asked, *around.between]
             assert tokens[: len(head)].tolist() == head
-            assert tokens[-len(around.after) :].tolist() == around.after
+            assert tokens[-len(around.after) :].tolist() == list(around.after)
             inside = batch["context"][row].copy()
             assert inside[0]  # stands for no answer
             inside[0] = False
@@ -118,16 +119,16 @@ def test_a_context_without_tokens_has_no_answer():
 
 def test_what_stands_around_a_pair_is_that_of_the_tokenizers_own_template(tmp_path):
     tokenizer = trained(**KINDS[1])
-    assert pairs.around(tokenizer) == pairs.Around([2], [2], [2])
+    assert pair_rows.around(tokenizer) == Around((2,), (2,), (2,), True)
     tokenizer.save(tmp_path)
     package = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     package.add_special_tokens(["[CLS]", "[SEP]"])
     ids = [(name, package.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
     (_, cls), (_, sep) = ids
     templates = {
-        "bert": ("[CLS] $A [SEP] $B:1 [SEP]:1", ([cls], [sep], [sep])),
-        "roberta": ("[CLS] $A [SEP] [SEP] $B [SEP]", ([cls], [sep, sep], [sep])),
-        "t5": ("$A [SEP] $B [SEP]", ([sep], [sep], [sep])),  # nothing to stand for no answer
+        "bert": ("[CLS] $A [SEP] $B:1 [SEP]:1", ((cls,), (sep,), (sep,))),
+        "roberta": ("[CLS] $A [SEP] [SEP] $B [SEP]", ((cls,), (sep, sep), (sep,))),
+        "t5": ("$A [SEP] $B [SEP]", ((sep,), (sep,), (sep,))),  # nothing to stand for no answer
     }
     for name, (template, expected) in templates.items():
         package.post_processor = processors.TemplateProcessing(
@@ -137,17 +138,17 @@ def test_what_stands_around_a_pair_is_that_of_the_tokenizers_own_template(tmp_pa
         for kind in (raw, published):
             made = kind.Tokenizer(path=str(tmp_path / f"{name}.json"))
             made.train(())
-            assert pairs.around(made) == pairs.Around(*expected), name
+            assert pair_rows.around(made) == Around(*expected, True), name
 
 
 def test_what_does_not_fit_is_said():
     with pytest.raises(UserError, match="max_length 11 has no room.*at least 12"):
         make(trained(**KINDS[0]), [("a", "b")], max_length=11)
     with pytest.raises(UserError, match="'words' does not say which characters"):
-        pairs.build_tokenizer(dict(name="words"))
+        pair_rows.build_tokenizer(dict(name="words"))
     with pytest.raises(UserError, match="'words' does not say which characters"):
-        pairs.build_tokenizer(dict(name="saved", path="x", spec=dict(name="words")))
+        pair_rows.build_tokenizer(dict(name="saved", path="x", spec=dict(name="words")))
     unigram = raw.Tokenizer(kind="unigram", vocabulary_size=60)
     unigram.train(CONTEXTS)
     with pytest.raises(UserError, match="no token of a separator"):
-        pairs.around(unigram)
+        pair_rows.around(unigram)

@@ -8,7 +8,7 @@
         def encode(self, text: str) -> np.ndarray               # int32 [length]
         def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]  # optional: the same, faster
         def encode_offsets(self, texts) -> list[(ids, offsets)] # optional: which characters each is of
-        def around_pair(self) -> (before, between, after)       # optional: ids around two texts
+        def template(self) -> (before, between, after) or None  # optional: ids that it sets around texts
         def tokens(self, ids) -> list[str]                      # what the ids stand for, to be read
         def save(self, folder), def load(self, folder)          # tokenizer.json in `folder`
         def identity(self) -> str                               # optional: of a file that it reads

@@ -62,9 +62,9 @@ class Tokenizer:
         """
         return published.encode_offsets(self._tokenizer, texts)
 
-    def around_pair(self) -> tuple[list[int], ...]:
-        """The ids (before, between, after) the two texts of a pair; see data/published.py."""
-        return published.around_pair(self._tokenizer, self.separator)
+    def template(self) -> tuple[tuple[int, ...], ...] | None:
+        """The ids (before, between, after) that the file sets around texts; None of its own."""
+        return published.template(self._tokenizer)
 
     def tokens(self, ids: Sequence[int] | np.ndarray) -> list[str]:
         """The pieces that ids stand for, with the marks that the file uses."""

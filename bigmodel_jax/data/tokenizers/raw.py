@@ -93,14 +93,14 @@ class Tokenizer:
         """The same of raw texts, with the characters of each piece: ids, int32 [length, 2]."""
         return published.encode_offsets(self._tokenizer, texts)
 
-    def around_pair(self) -> tuple[list[int], ...]:
-        """The ids (before, between, after) the two texts of a pair; see data/published.py."""
-        return published.around_pair(self._tokenizer, self.separator)
-
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         """The text that ids stand for, without special tokens."""
         kept = [int(i) for i in ids if int(i) not in self.special]
         return self._tokenizer.decode(kept, skip_special_tokens=False)
+
+    def template(self) -> tuple[tuple[int, ...], ...] | None:
+        """The ids (before, between, after) that the file sets around texts; None of its own."""
+        return published.template(self._tokenizer)
 
     def tokens(self, ids: Sequence[int] | np.ndarray) -> list[str]:
         """The pieces that ids stand for, with their kind's mark: "Ġfilm", "##ing" or "▁film"."""

@@ -1,0 +1,1 @@
+"""Published parameters in and out: safetensors in the layouts of transformers, without torch."""
