@@ -99,7 +99,7 @@ def child(parent: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
                 f"head={head!r} start from a run of gpt or bert."
             )
         own = {k: v for k, v in own.items() if k not in OF_HEADS}
-    if "head" in known and parent.get("head", "lm") in ("lm", "tag"):
+    if "head" in known and parent.get("head", "lm") in ("lm", "tag", "span"):
         own = {"pooling": "mean", **own}  # no other has learnt anything
     spec = {k: v for k, v in parent.items() if k != "num_classes"}
     if _positions(spec) == "rope":

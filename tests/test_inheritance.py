@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bigmodel_jax import config as configuration
+from bigmodel_jax.applied.base import load_answers
 from bigmodel_jax.apply import load_run
 from bigmodel_jax.config import DEFAULTS
 from bigmodel_jax.errors import UserError
@@ -16,7 +17,7 @@ from bigmodel_jax.generation.writer import load_writer
 from bigmodel_jax.inheritance import child, inherit
 from bigmodel_jax.merge import merge
 from bigmodel_jax.train import train
-from configs import chat, finetune_text, gpt2_pretrain, imdb_lm, imdb_mlm, own_text
+from configs import chat, choice, finetune_text, gpt2_pretrain, imdb_lm, imdb_mlm, own_text, squad
 
 
 def run(config, folder, data_dir):
@@ -96,6 +97,26 @@ def test_a_decoder_learns_to_answer_in_a_template(arg, runs, tmp_path, data_dir)
         assert len(writer.write(["say film"], max_tokens=4)) == 1
     added = [name for name in names if name in ("<|user|>", "<|assistant|>")]
     assert added == (["<|user|>", "<|assistant|>"] if "tokens" in arg else [])
+
+
+@pytest.mark.parametrize(
+    "parent, arg, source",
+    [
+        (squad, "tiny,how=lora", "mlm"),
+        (squad, "tiny,how=full", "lm"),
+        (choice, "tiny,how=head", "mlm"),
+    ],
+)
+def test_questions_are_answered_by_a_run_that_starts_from_any(
+    parent, arg, source, runs, tmp_path, data_dir
+):
+    config = parent.get_config(arg)
+    config.init_from.path = str(runs / source)
+    made = run(config, tmp_path / "run", data_dir)
+    with load_answers(made) as applied:
+        (answer,) = applied.answers([("Who lives in Oslo?", "Ada lives in Oslo.\tLeo does.")])
+    line = applied.as_json(answer)
+    assert line["answer"] in ("", *line.get("choices", ()), line.get("best"))
 
 
 def test_a_run_that_has_learnt_no_chats_answers_none(runs):

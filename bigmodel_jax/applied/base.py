@@ -36,13 +36,26 @@ class Answers(apply.Loaded, abc.ABC):
                 raise UserError(
                     "This run reads single texts, not pairs: leave out --pair_text and --pair_column."
                 )
-            try:
-                text.encode("utf-8")
-            except UnicodeEncodeError as error:  # JSON can write them
-                raise UserError(
-                    f"A text holds half of a character, {text[error.start]!r}, which no UTF-8 text "
-                    "has: take it out."
-                ) from error
+            check_characters(text)
+            yield text
+
+    def pairs_of(self, given: Iterable[Text], tabs: bool) -> Iterator[tuple[str, str]]:
+        """Pairs, for a run that reads these: of one string what stands before and behind its first tab.
+
+        Args:
+            tabs: as of `texts`.
+        """
+        for text in given:
+            if isinstance(text, str):
+                first, tab, second = text.partition("\t")
+                if not tab or not tabs:
+                    raise UserError(
+                        "This run reads pairs of texts: give a --pair_text for each --text, or "
+                        "a --file with --pair_column, or lines with a tab between the two."
+                    )
+                text = first, second
+            for part in text:
+                check_characters(part)
             yield text
 
     @abc.abstractmethod
@@ -88,6 +101,17 @@ class Answers(apply.Loaded, abc.ABC):
         for start in range(0, count, size):
             rows = np.arange(start, start + size)
             yield np.where(rows < count, rows, -1)
+
+
+def check_characters(text: str) -> None:
+    """Raises a UserError for a text that is none in UTF-8."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:  # JSON can write them
+        raise UserError(
+            f"A text holds half of a character, {text[error.start]!r}, which no UTF-8 text has: take "
+            "it out."
+        ) from error
 
 
 def bucket(kept: int, most: int) -> int:

@@ -25,19 +25,7 @@ class Answers(apply.Applied, base.Answers):
 
     def texts(self, given: Iterable[Text], tabs: bool) -> Iterator[Text]:
         """As of base.Answers; or pairs."""
-        for text in given:
-            if self.pairs and isinstance(text, str):
-                first, tab, second = text.partition("\t")
-                if not tab or not tabs:
-                    raise UserError(
-                        "This run reads pairs of texts: give a --pair_text for each --text, or "
-                        "a --file with --pair_column, or lines with a tab between the two."
-                    )
-                yield first, second
-            elif self.pairs:
-                yield text
-            else:
-                yield from super().texts([text], tabs)
+        return self.pairs_of(given, tabs) if self.pairs else super().texts(given, tabs)
 
     def answers(self, texts: Sequence[Text], batch_size: int = 0) -> list[Answer]:
         """What the run says of each text, not explained."""

@@ -3,7 +3,7 @@
 import abc
 import hashlib
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bigmodel_jax.errors import UserError, nearest
@@ -23,6 +23,14 @@ class Random:
 
     def pick(self, items):
         return items[self.below(len(items))]
+
+
+def mixed(items: Iterable[Any], rng: Random) -> list[Any]:
+    """Items in any order."""
+    found: list[Any] = []
+    for item in items:
+        found.insert(rng.below(len(found) + 1), item)
+    return found
 
 
 class Generated(abc.ABC):

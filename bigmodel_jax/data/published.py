@@ -1,11 +1,15 @@
 """Tokenizers as the `tokenizers` package writes them, in a file `tokenizer.json`."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from tokenizers import Tokenizer, decoders
 
 from bigmodel_jax.errors import UserError
+
+_BLANK = re.compile(r"\s")
 
 
 def parse(content: bytes, name: str) -> Tokenizer:
@@ -39,6 +43,32 @@ def encode_clean(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     """Ids of texts, without the special tokens that a model may want around them."""
     encodings = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
     return [encoding.ids for encoding in encodings]
+
+
+def encode_offsets(
+    tokenizer: Tokenizer, texts: Sequence[str]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(ids int32 [length], which characters of the text each is of int32 [length, 2]) of texts.
+
+    White space at the ends of a piece is not counted; bytes of one character are all of it.
+    """
+    found = []
+    encodings = tokenizer.encode_batch(list(texts), add_special_tokens=False)
+    for text, encoding in zip(texts, encodings, strict=True):
+        offsets = np.array(encoding.offsets, np.int32).reshape(-1, 2)
+        blank = np.zeros(len(text), bool)
+        blank[[match.start() for match in _BLANK.finditer(text)]] = True
+        if blank.any():
+            # Where the next character stands that is none, and behind which the last one stood.
+            place = np.arange(len(text))
+            after = np.where(blank, len(text), place)[::-1]
+            after = np.append(np.minimum.accumulate(after)[::-1], len(text))
+            before = np.append(0, np.maximum.accumulate(np.where(blank, 0, place + 1)))
+            start, stop = after[offsets[:, 0]], before[offsets[:, 1]]
+            offsets = np.stack([np.minimum(start, offsets[:, 1]), stop], 1).astype(np.int32)
+            offsets[:, 1] = np.maximum(offsets[:, 1], offsets[:, 0])
+        found.append((np.array(encoding.ids, np.int32), offsets))
+    return found
 
 
 def template(tokenizer: Tokenizer) -> tuple[tuple[int, ...], ...] | None:

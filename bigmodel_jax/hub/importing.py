@@ -127,6 +127,10 @@ def _config(found: Published, tokenizer: raw.Tokenizer | None, assets: Path) -> 
         data = {"name": "tokens", "length": length, "shift": False}
     elif head == "tag":
         task, data = {"name": "tag"}, {"name": "conll", "max_length": length}
+    elif head == "span":  # whether questions had answers all, no file says: both are shown
+        task = {"name": "span_answering", "unanswerable": True}
+        half = {"stride": min(128, length // 2), "max_question": min(64, length // 2)}
+        data = {"name": "answers", "max_length": length, **half}
     elif head == "classify" and tokenizer is not None:
         data = {"name": "text", "reader": {}, "max_length": length, "keep": "head"}
     if tokenizer is not None:

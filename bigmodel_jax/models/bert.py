@@ -1,7 +1,7 @@
-"""An encoder: BERT and RoBERTa, pre-norm if asked, under three heads.
+"""An encoder: BERT and RoBERTa, pre-norm if asked, under four heads.
 
-Masked words, a class of the text, a tag for each token; the same network has the same parameter
-paths under each.
+Masked words, a class of the text, a tag for each token, the ends of a span; the same network has the
+same parameter paths under each.
 """
 
 import functools
@@ -32,8 +32,8 @@ class Model(nn.Module):
     embeddings; pooler, for a class from the first token; pool, if pooling is "attention"; classifier.
 
     Attributes:
-        head: "lm", masked words; "classify" or "tag"; "pooled", what a classifier would see.
-        num_classes: of "classify" and "tag".
+        head: "lm", masked words; "classify", "tag" or "span"; "pooled", what a classifier would see.
+        num_classes: of "classify" and "tag"; the classes of "span" are a span's start and its end.
         max_length: of a text; only learned positions have an end.
         num_types: of kinds of tokens, as of the first and the second text of a pair.
         mlp_dim: hidden size of the MLPs; None is 4 * width.
@@ -51,7 +51,7 @@ class Model(nn.Module):
 
     vocabulary_size: int = None  # pyright: ignore - filled from the data
     num_classes: int = None  # pyright: ignore
-    head: Literal["lm", "classify", "tag", "pooled"] = "lm"
+    head: Literal["lm", "classify", "tag", "span", "pooled"] = "lm"
     max_length: int = 512
     width: int = 768
     num_layers: int = 12
@@ -107,7 +107,7 @@ class Model(nn.Module):
         if self.head == "lm":
             self.mlm = MaskedWords(self.vocabulary_size, self.norm_epsilon, **dtypes)
             return
-        if self.head != "tag":
+        if self.head in ("classify", "pooled"):
             self.pool = Pool(self.pooling, **dtypes)
             if self.pooling == "first":
                 axes = ("embed", "hidden")
@@ -115,7 +115,8 @@ class Model(nn.Module):
         if self.head == "pooled":
             return
         fields = {"kernel_init": init, "out_dtype": jnp.float32, **dtypes}
-        self.classifier = Dense(self.num_classes, axes=("embed", "classes"), **fields)
+        classes = 2 if self.head == "span" else self.num_classes
+        self.classifier = Dense(classes, axes=("embed", "classes"), **fields)
 
     def __call__(
         self,
@@ -128,8 +129,8 @@ class Model(nn.Module):
         presence: jax.Array | None = None,
     ) -> jax.Array:
         """Logits, float32: `[batch, length, vocabulary_size]` of the word that stands, or stood, at
-        each place; of a class `[batch, num_classes]`; of tags `[batch, length, num_classes]`. Or the
-        pooled text, `[batch, width]`.
+        each place; of a class `[batch, num_classes]`; of tags `[batch, length, num_classes]`; of the
+        start and the end of a span `[batch, length, 2]`. Or the pooled text, `[batch, width]`.
 
         Args:
             tokens: `[batch, length]` int32.
@@ -144,7 +145,7 @@ class Model(nn.Module):
         x = self.hidden(tokens, mask, **fields)
         if self.head == "lm":
             return self.logits(x)
-        if self.head != "tag":
+        if self.head in ("classify", "pooled"):
             real = jnp.ones(tokens.shape, bool) if mask is None else mask.astype(bool)
             x = self.pool(x, real)
             if self.pooling == "first":
@@ -225,7 +226,7 @@ class MaskedWords(nn.Module):
 
 POOLERS = {"tanh": jnp.tanh, "relu": nn.relu}
 CHOICES = {
-    "head": ("lm", "classify", "tag", "pooled"),
+    "head": ("lm", "classify", "tag", "span", "pooled"),
     "positions": ("learned", "rope"),
     "mlp": tuple(mlps.ACTIVATIONS),
     "pooling": ("first", "mean", "max", "attention"),

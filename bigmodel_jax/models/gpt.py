@@ -1,7 +1,7 @@
 """A decoder: GPT-2's, and by its fields Llama's, Qwen's, Mistral's and Gemma's.
 
-One stack of causal blocks under three heads: the next token, a class of the text, a tag for each
-token; the same network has the same parameter paths under each.
+One stack of causal blocks under four heads: the next token, a class of the text, a tag for each token,
+the ends of a span; the same network has the same parameter paths under each.
 """
 
 import functools
@@ -33,8 +33,8 @@ class Model(nn.Module):
     model's if it is not tied; classifier; pool, if pooling is "attention".
 
     Attributes:
-        head: "lm", "classify" or "tag".
-        num_classes: of the last two.
+        head: "lm", "classify", "tag" or "span", the start and the end of one.
+        num_classes: of "classify" and "tag".
         max_length: of a text; only learned positions have an end.
         mlp_dim: hidden size of the MLPs; None is 4 * width.
         mlp: kind of MLP, see nn/mlp.py.
@@ -54,7 +54,7 @@ class Model(nn.Module):
 
     vocabulary_size: int = None  # pyright: ignore - filled from the data
     num_classes: int = None  # pyright: ignore
-    head: Literal["lm", "classify", "tag"] = "lm"
+    head: Literal["lm", "classify", "tag", "span"] = "lm"
     max_length: int = 1024
     width: int = 768
     num_layers: int = 12
@@ -148,7 +148,8 @@ class Model(nn.Module):
             self.pool = Pool(self.pooling, **dtypes)
         if self.head != "lm":
             fields = {"kernel_init": init, "out_dtype": jnp.float32, **dtypes}
-            self.classifier = Dense(self.num_classes, axes=("embed", "classes"), **fields)
+            classes = 2 if self.head == "span" else self.num_classes
+            self.classifier = Dense(classes, axes=("embed", "classes"), **fields)
 
     def __call__(
         self,
@@ -160,7 +161,8 @@ class Model(nn.Module):
         presence: jax.Array | None = None,
     ) -> jax.Array:
         """Logits, float32: `[batch, length, vocabulary_size]` of the next token; of a class
-        `[batch, num_classes]`; of each token's tag `[batch, length, num_classes]`.
+        `[batch, num_classes]`; of each token's tag `[batch, length, num_classes]`; of the start and
+        the end of a span `[batch, length, 2]`.
 
         Args:
             tokens: `[batch, length]` int32.
@@ -263,7 +265,7 @@ class Model(nn.Module):
 
 
 CHOICES = {
-    "head": ("lm", "classify", "tag"),
+    "head": ("lm", "classify", "tag", "span"),
     "positions": ("learned", "rope"),
     "norm": ("layer", "rms"),
     "mlp": tuple(mlps.ACTIVATIONS),

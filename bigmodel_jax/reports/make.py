@@ -125,9 +125,10 @@ def _results(run: Run) -> list[Part]:
     if not columns:
         return []
     names = list(dict.fromkeys(key for column in columns.values() for key in column))
-    main, of_classes = [k for k in names if "/" not in k], [k for k in names if "/" in k]
+    main, others = [k for k in names if "/" not in k], [k for k in names if "/" in k]
     parts: list[Part] = [Heading("Results")]
-    for keys, summary in ((main, ""), (of_classes, "Each class")):
+    classes = any("label_names" in result for result in run.results.values())
+    for keys, summary in ((main, ""), (others, "Each class" if classes else "In detail")):
         rows = [[k, *(number(column.get(k)) for column in columns.values())] for k in keys]
         if rows:
             parts.append(Table(["metric", *columns], rows, numbers=True, summary=summary))

@@ -7,6 +7,16 @@ from bigmodel_jax.errors import UserError
 from bigmodel_jax.steps import Batch, Variables
 from bigmodel_jax.tasks import base
 
+# The task for each target of data.
+FITTING = {
+    "class": "classify",
+    "labels": "multilabel",
+    "number": "regress",
+    "tags": "tag",
+    "spans": "span_answering",
+    "choice": "multiple_choice",
+}
+
 
 class Task(base.Task):
     """For models from "tokens" and "mask" to logits [batch, classes]."""
@@ -21,10 +31,9 @@ class Task(base.Task):
     def check(self, source) -> None:
         """Raises a UserError for a source whose labels mean something else, or weighed twice."""
         if (given := getattr(source, "target", self.target)) != self.target:
-            fitting = {"class": "classify", "labels": "multilabel", "number": "regress"}
             raise UserError(
                 f"The data's target is {given!r}, but config.task is for {self.target!r}: take "
-                f"dict(name={fitting.get(given)!r}), or another config.data.target."
+                f"dict(name={FITTING.get(given)!r}), or another config.data.target."
             )
         if getattr(source, "balance", False) and getattr(self, "class_weights", None) == "balanced":
             raise UserError(

@@ -51,10 +51,13 @@ CASES = {
     "bert": ("BertForMaskedLM", BERT),
     "bert-classes": ("BertForSequenceClassification", {**BERT, "num_labels": 3}),
     "bert-tags": ("BertForTokenClassification", {**BERT, "num_labels": 5}),
+    "bert-spans": ("BertForQuestionAnswering", BERT),
     "bert-alone": ("BertModel", BERT),
     "roberta": ("RobertaForMaskedLM", {**BERT, "type_vocab_size": 1, "layer_norm_eps": 1e-5}),
     "roberta-classes": ("RobertaForSequenceClassification", {**BERT, "type_vocab_size": 1}),
+    "roberta-spans": ("RobertaForQuestionAnswering", {**BERT, "type_vocab_size": 1}),
     "distilbert": ("DistilBertForMaskedLM", DISTIL),
+    "distilbert-spans": ("DistilBertForQuestionAnswering", DISTIL),
     "vit": ("ViTForImageClassification", {**VIT, "num_labels": 3}),
     "vit-alone": ("ViTModel", {**VIT, "qkv_bias": False}),
     "distilbert-classes": ("DistilBertForSequenceClassification", {**DISTIL, "num_labels": 4}),
@@ -115,6 +118,8 @@ def their_output(peer, tokens, mask):
     out = peer(**given)
     if "pooler_output" in out:
         return out.pooler_output
+    if "start_logits" in out:
+        return torch.stack([out.start_logits, out.end_logits], -1)
     return out.logits
 
 
@@ -125,7 +130,7 @@ def test_a_published_model_gives_the_same_logits_and_gradients(case, texts, tmp_
     found, params = ours_of(tmp_path)
     tokens, mask = texts
     model = config.build("models", found.model)
-    seen = mask[..., None] if found.model["head"] in ("tag", "lm") else 1.0
+    seen = mask[..., None] if found.model["head"] in ("tag", "span", "lm") else 1.0
     inputs = (pixels(),) if case.startswith("vit") else texts
     weights = np.broadcast_to(seen, np.shape(their_output(peer, tokens, mask).detach()))
 

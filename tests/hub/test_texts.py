@@ -134,6 +134,49 @@ def test_a_published_model_fills_the_mask_as_theirs_does(tmp_path):
     np.testing.assert_allclose([p for _, p in found], want.values.numpy(), rtol=2e-4)
 
 
+@pytest.mark.parametrize("kind", MAKERS)
+def test_a_published_reader_answers_from_the_windows_that_transformers_cuts(kind, tmp_path):
+    name = {"bert": "Bert", "roberta": "Roberta"}[kind] + "ForQuestionAnswering"
+    peer, tokenizer = published(tmp_path / "theirs", kind, name)
+    bring(tmp_path / "theirs", str(tmp_path / "run"))
+    path, step, most = tmp_path / "run" / "config.json", 5, 30
+    config = json.loads(path.read_text())
+    config["data"] |= {"max_length": 24, "stride": step, "max_question": 12}
+    path.write_text(json.dumps(config))
+    texts = [("What sells she?", " ".join(LINES)), ("Fine?", LINES[0]), ("Dull?", LINES[4])]
+    with load_answers(tmp_path / "run") as run:
+        answers = run.answers(texts)
+    for (question, context), answer in zip(texts, answers, strict=True):
+        asked = tokenizer(question, add_special_tokens=False)["input_ids"]
+        assert len(asked) <= 12
+        room = 24 - len(asked) - {"bert": 3, "roberta": 4}[kind]
+        given = tokenizer(
+            question, context, truncation="only_second", max_length=24, stride=room - step,
+            return_overflowing_tokens=True, return_offsets_mapping=True, padding=True,
+            return_tensors="pt",
+        )  # fmt: skip
+        types = given["token_type_ids"] * (kind == "bert")
+        inputs = {key: given[key] for key in ("input_ids", "attention_mask")}
+        with torch.no_grad():
+            out = peer(**inputs, token_type_ids=types)
+        spans, nulls = [], []
+        for row, (start, end) in enumerate(zip(out.start_logits, out.end_logits, strict=True)):
+            inside = [i for i, of in enumerate(given.sequence_ids(row)) if of == 1]
+            nulls.append(float(start[0] + end[0]))
+            spans += [
+                (float(start[i] + end[j]), row, i, j)
+                for i in inside
+                for j in inside
+                if i <= j < i + most
+            ]
+        score, row, i, j = max(spans)
+        offsets = given["offset_mapping"][row]
+        want = context[int(offsets[i][0]) : int(offsets[j][1])]
+        assert answer.span.of(context) == want.strip()
+        assert answer.span.score == pytest.approx(score, abs=1e-3)
+        assert answer.span.null == pytest.approx(min(nulls), abs=1e-3)
+
+
 @pytest.mark.parametrize("beams", [0, 3])
 def test_a_published_decoder_writes_what_theirs_writes(beams, tmp_path):
     from tests.hub.test_parity import peer_of

@@ -88,6 +88,7 @@ _BERT_HEADS = {
     "pooler": "bert.pooler.dense",
     "classifier": "classifier",
 }
+_BERT_SPAN = {**_BERT_HEADS, "classifier": "qa_outputs"}
 _ROBERTA_HEADS = {
     "mlm/dense": "lm_head.dense",
     "mlm/norm": "lm_head.layer_norm",
@@ -107,6 +108,7 @@ _TABLES = {
     "llama": (_LLAMA, _LLAMA_LAYER),
     "gemma2": (_LLAMA, {**_LLAMA_LAYER, **_GEMMA_LAYER}),
     "bert": (_named(_BERT, "bert") | _BERT_HEADS, _named(_BERT_LAYER, "bert")),
+    "bert span": (_named(_BERT, "bert") | _BERT_SPAN, _named(_BERT_LAYER, "bert")),
     "roberta": (_named(_BERT, "roberta") | _ROBERTA_HEADS, _named(_BERT_LAYER, "roberta")),
 }
 

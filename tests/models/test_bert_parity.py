@@ -57,7 +57,14 @@ HEADS = {
     "lm": "ForMaskedLM",
     "classify": "ForSequenceClassification",
     "tag": "ForTokenClassification",
+    "span": "ForQuestionAnswering",
 }
+
+
+def logits_of(output):
+    if "start_logits" in output:
+        return torch.stack([output.start_logits, output.end_logits], -1)
+    return output.logits
 
 
 @pytest.mark.parametrize(
@@ -66,21 +73,24 @@ HEADS = {
         ("bert", "lm"),
         ("bert", "classify"),
         ("bert", "tag"),
+        ("bert", "span"),
         ("roberta", "lm"),
         ("roberta", "classify"),
     ],
 )
 def test_logits_and_every_gradient_are_those_of_transformers(family, head):
     prefix, theirs, fields = FAMILIES[family]
-    config = getattr(transformers, f"{prefix}Config")(**theirs)
+    labels = {"num_labels": 2} if head == "span" else {}
+    config = getattr(transformers, f"{prefix}Config")(**{**theirs, **labels})
     peer = getattr(transformers, f"{prefix}{HEADS[head]}")(config).eval()
     model = bert.Model(VOCABULARY, head=head, **fields)
     shapes = nn.unbox(jax.eval_shape(model.init, jax.random.key(0), TOKENS, MASK))["params"]
-    mapped = Mapped(peer, shapes, family)
+    mapped = Mapped(peer, shapes, "bert span" if head == "span" else family)
     assert sum(p.numel() for p in peer.parameters()) == sum(x.size for x in jax.tree.leaves(shapes))
 
     types = TYPES if family == "bert" else None
-    shape = (2, 4) if head == "classify" else (*TOKENS.shape, VOCABULARY if head == "lm" else 4)
+    classes = {"lm": VOCABULARY, "span": 2}.get(head, 4)
+    shape = (2, 4) if head == "classify" else (*TOKENS.shape, classes)
     weights = np.random.default_rng(1).normal(size=shape).astype(np.float32)
     if head != "classify":
         weights *= MASK[..., None]
@@ -93,6 +103,6 @@ def test_logits_and_every_gradient_are_those_of_transformers(family, head):
     compare(
         mapped,
         lambda params: model.apply({"params": params}, TOKENS, MASK, types=types),
-        lambda: peer(**given).logits,
+        lambda: logits_of(peer(**given)),
         weights,
     )

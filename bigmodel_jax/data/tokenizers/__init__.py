@@ -7,6 +7,7 @@
         def train(self, texts: Iterable[str]) -> None           # one pass over the training part
         def encode(self, text: str) -> np.ndarray               # int32 [length]
         def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]  # optional: the same, faster
+        def encode_offsets(self, texts) -> list[(ids, offsets)] # optional: which characters each is of
         def template(self) -> (before, between, after) or None  # optional: ids that it sets around texts
         def tokens(self, ids) -> list[str]                      # what the ids stand for, to be read
         def save(self, folder), def load(self, folder)          # tokenizer.json in `folder`

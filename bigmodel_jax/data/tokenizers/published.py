@@ -55,6 +55,13 @@ class Tokenizer:
         ids = published.encode_clean(self._tokenizer, [clean(text) for text in texts])
         return [np.array(x, np.int32) for x in ids]
 
+    def encode_offsets(self, texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Ids of raw texts, with the characters of each piece: int32 [length], [length, 2].
+
+        Nothing is cleaned away, so that the characters are those of the text.
+        """
+        return published.encode_offsets(self._tokenizer, texts)
+
     def template(self) -> tuple[tuple[int, ...], ...] | None:
         """The ids (before, between, after) that the file sets around texts; None of its own."""
         return published.template(self._tokenizer)

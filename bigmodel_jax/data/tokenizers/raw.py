@@ -89,6 +89,10 @@ class Tokenizer:
         ids = published.encode_clean(self._tokenizer, texts)
         return [np.array(x, np.int32) for x in ids]
 
+    def encode_offsets(self, texts: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The same of raw texts, with the characters of each piece: ids, int32 [length, 2]."""
+        return published.encode_offsets(self._tokenizer, texts)
+
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         """The text that ids stand for, without special tokens."""
         kept = [int(i) for i in ids if int(i) not in self.special]

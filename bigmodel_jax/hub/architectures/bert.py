@@ -64,6 +64,7 @@ HEADS = {
         {"head": "classify", "pooling": "first"}, (*_POOLER, *_CLASSIFIER)
     ),
     "BertForTokenClassification": Head({"head": "tag"}, _CLASSIFIER, _UNUSED),
+    "BertForQuestionAnswering": Head({"head": "span"}, dense("qa_outputs", "classifier"), _UNUSED),
     "BertModel": Head({"head": "pooled", "pooling": "first"}, _POOLER),
 }
 BUFFERS = (r"bert\.embeddings\.position_ids",)

@@ -52,6 +52,7 @@ HEADS = {
         (*dense("pre_classifier", "pooler"), *dense("classifier", "classifier")),
     ),
     "DistilBertForTokenClassification": Head({"head": "tag"}, dense("classifier", "classifier")),
+    "DistilBertForQuestionAnswering": Head({"head": "span"}, dense("qa_outputs", "classifier")),
     "DistilBertModel": Head({"head": "pooled", "pooling": "mean"}),
 }
 BUFFERS: tuple[str, ...] = ()

@@ -31,6 +31,9 @@ HEADS = {
     "RobertaForTokenClassification": Head(
         {"head": "tag"}, dense("classifier", "classifier"), _UNUSED
     ),
+    "RobertaForQuestionAnswering": Head(
+        {"head": "span"}, dense("qa_outputs", "classifier"), _UNUSED
+    ),
     "RobertaModel": Head(
         {"head": "pooled", "pooling": "first"}, dense("roberta.pooler.dense", "pooler")
     ),
