@@ -1,7 +1,9 @@
 """From text to answer with a published model: the tokens and the numbers that `transformers` has."""
 
+import gzip
 import json
 import os
+from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -11,6 +13,7 @@ import tokenizers
 
 from bigmodel_jax import apply
 from bigmodel_jax.applied.base import load_answers
+from bigmodel_jax.data.tokenizers import raw
 from bigmodel_jax.generation.sampling import Sampling
 from bigmodel_jax.generation.writer import load_writer
 from bigmodel_jax.hub.importing import bring
@@ -200,3 +203,30 @@ def test_a_published_decoder_writes_what_theirs_writes(beams, tmp_path):
         else:
             got = [x for part in writer.decoder.write([prompt], 12) for x in part[0]]
     assert got == want
+
+
+def odd(count):
+    """Texts of any characters, some of which no keyboard has."""
+    rng = np.random.default_rng(0)
+    ranges = [(1, 127), (160, 0x250), (0x300, 0x36F), (0x4E00, 0x9FFF), (0x1F300, 0x1FAFF)]
+    for _ in range(count):
+        low, high = ranges[rng.integers(len(ranges))]
+        yield "".join(map(chr, rng.integers(low, high, rng.integers(1, 30)))) + rng.choice(LINES)
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_a_published_tokenizer_gives_the_ids_that_theirs_gives(kind, tmp_path):
+    made, special = MAKERS[kind]()
+    theirs = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=made, **{f"{key}_token": value for key, value in special.items()}
+    )
+    theirs.save_pretrained(tmp_path)
+    ours = raw.Tokenizer(path=str(tmp_path / "tokenizer.json"))
+    ours.train(())
+    lines = [*odd(2_000), *LINES, "x" * 5_000, " \t\n ", "[MASK] <mask> </s>"]
+    if folder := os.environ.get("BIGMODEL_TEST_DATA"):
+        for path in sorted(Path(folder, "multi30k").glob("val.*.gz")):
+            lines += gzip.decompress(path.read_bytes()).decode().splitlines()
+    want = theirs(lines, add_special_tokens=False)["input_ids"]
+    for line, ids, expected in zip(lines, ours.encode_batch(lines), want, strict=True):
+        assert ids.tolist() == expected, line
