@@ -44,12 +44,16 @@ class Generator:
         known: int | None = None,
     ):
         self._model, self._mesh, self._start, self._ends = model, mesh, start, tuple(ends)
-        self._params = {k: v for k, v in variables.items() if k != "ema"}
+        self.use(variables)
         self._size = known or model.vocabulary_size
         self._rows = mesh.shape["data"] * mesh.shape["fsdp"]
         self._write = jax.jit(self._write_all, static_argnames=("max_tokens", "sampling"))
         options = ("max_tokens", "beams", "length_penalty", "exact")
         self._search = jax.jit(self._search_all, static_argnames=options)
+
+    def use(self, variables: Mapping) -> None:
+        """Takes other variables of the same model, for which nothing is compiled anew."""
+        self._params = {k: v for k, v in variables.items() if k != "ema"}
 
     def write(
         self,
