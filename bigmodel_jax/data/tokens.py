@@ -137,6 +137,7 @@ class Source:
             "vocabulary_size": self.tokenizer.vocabulary_size,
             "max_length": length,
             "mask_id": self.tokenizer.mask,
+            "end_id": self.tokenizer.separator,
             "special_ids": tuple(sorted(self.tokenizer.special)),
         }
         self._joins = Joins(self.tokenizer) if words else None
