@@ -58,7 +58,13 @@ class Loaded:
         """A batch, of which only the shapes matter: of tokens, as language models have them."""
         tokens = np.zeros((self.rows, 8), np.int32)
         read = {"source": tokens, "source_segments": tokens, "source_positions": tokens}
-        return {"tokens": tokens, "segments": tokens, "positions": tokens, "mask": tokens > 0, **read}
+        return {
+            "tokens": tokens,
+            "segments": tokens,
+            "positions": tokens,
+            "mask": tokens > 0,
+            **read,
+        }
 
 
 class Applied(Loaded):

@@ -63,9 +63,7 @@ def get_config(arg=None):
     )
     config.early_stopping = dict(metric="val/bleu", mode="max", patience=0)
     if arg.tiny:
-        config.data.reader = dict(
-            name="synthetic_translations", train_size=640, test_size=96
-        )
+        config.data.reader = dict(name="synthetic_translations", train_size=640, test_size=96)
         config.data.splits = dict(train="train[:90%]", val="train[90%:]", test="test")
         config.data.tokenizer.vocabulary_size = 300
         config.data.update(source_length=48, target_length=48, batch_size=8)
@@ -74,4 +72,5 @@ def get_config(arg=None):
         config.optimizer.schedule.warmup = "5%"
         config.duration = "4 epochs"
         config.evals.val.every = "2 epochs"
+        config.evals.test.beams = 2
     return config

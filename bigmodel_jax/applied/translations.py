@@ -63,4 +63,6 @@ def search_of(config: Mapping) -> Search:
     specs = [spec for spec in config["evals"].values() if spec["name"] == "translation"]
     specs.sort(key=lambda spec: spec.get("every", "end") != "end")
     given = specs[0] if specs else {}
-    return Search(**{key: given[key] for key in Search._fields if key in given and key != "batch_size"})
+    return Search(
+        **{key: given[key] for key in Search._fields if key in given and key != "batch_size"}
+    )

@@ -43,6 +43,7 @@ class Evaluator(language.Evaluator):
         self._search = Search(beams, length_penalty, max_ratio, sources_at_once).check()
         self._model = task.model
         self._generator: Generator | None = None
+        self._said = False  # how the scores are computed
 
     def run(self, variables: Mapping) -> dict[str, float]:
         """Numbers by name."""
@@ -59,6 +60,9 @@ class Evaluator(language.Evaluator):
         scores = translation_metrics.compute(self._metrics, answers, references)
         for name, score in scores.items():
             numbers |= {name: score.value, f"{name}_ci": score.half}
+            if not self._said and jax.process_index() == 0:
+                print(f"{name}: {score.signature}", flush=True)
+        self._said = True
         self.details |= {
             "examples": len(answers),
             "signatures": {name: score.signature for name, score in scores.items()},

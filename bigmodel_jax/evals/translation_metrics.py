@@ -5,6 +5,7 @@ they are to be read.
 """
 
 import importlib.metadata
+import importlib.util
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -40,21 +41,29 @@ def compute(
 
 
 def check(metrics: Sequence[str]) -> Sequence[str]:
-    """The metrics, if all are known; raises a UserError otherwise."""
+    """The metrics, if all are known and their libraries here; raises a UserError otherwise.
+
+    An evaluator asks when it is built, not after hours of training.
+    """
     for name in metrics:
         if name not in METRICS:
             raise UserError(f"There is no metric {name!r} of texts.{nearest(name, METRICS)}")
+    if "rouge" in metrics and importlib.util.find_spec("rouge_score") is None:
+        raise UserError(
+            "The metric 'rouge' needs the package rouge-score: pip install 'bigmodel_jax[rouge]', or "
+            "leave it out of the evaluator's metrics."
+        )
     return metrics
 
 
 def _bleu(hypotheses, references):
-    from sacrebleu.metrics import BLEU  # pyright: ignore[reportMissingImports]
+    from sacrebleu.metrics import BLEU
 
     return {"bleu": _sacrebleu(BLEU(), hypotheses, references)}
 
 
 def _chrf(hypotheses, references):
-    from sacrebleu.metrics import CHRF  # pyright: ignore[reportMissingImports]
+    from sacrebleu.metrics import CHRF
 
     return {"chrf": _sacrebleu(CHRF(), hypotheses, references)}
 

@@ -186,9 +186,8 @@ class Generator:
 
 
 def padded_length(length: int) -> int:
-    """The next of 8, 12, 16, 24, 32, 48, 64, ..."""
-    power = max(8, 1 << (length - 1).bit_length())
-    return power * 3 // 4 if length <= power * 3 // 4 and power > 8 else power
+    """The next of 16, 32, 64, ...: to compile another shape takes longer than to read padding."""
+    return max(16, 1 << (length - 1).bit_length())
 
 
 def _lists(tokens, count, rows) -> list[list[int]]:

@@ -16,7 +16,8 @@ class Search(NamedTuple):
     Attributes:
         beams: 1 takes the likeliest token each time.
         length_penalty: of more beams: above 0 favours longer texts.
-        max_ratio: tokens of an answer at most, for each of a source, and 10 more.
+        max_ratio: tokens of an answer at most, for each of the longest source of its batch as it is
+            padded, and 10 more.
         batch_size: sources at once.
     """
 
@@ -64,5 +65,5 @@ class Translator:
         max_tokens = int(self._search.max_ratio * longest) + MORE
         if self._search.beams == 1:
             return self._generator.write(sources, max_tokens)
-        options = {"length_penalty": self._search.length_penalty}
-        return self._generator.search(sources, max_tokens, self._search.beams, **options)
+        beams, penalty = self._search.beams, self._search.length_penalty
+        return self._generator.search(sources, max_tokens, beams, length_penalty=penalty)

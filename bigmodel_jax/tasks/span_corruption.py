@@ -69,7 +69,9 @@ class Task(seq2seq.Task):
             )
 
     def init(self, rng, batch):
-        return super().init(rng, self._corrupted(batch, jax.random.split(rng, len(batch["tokens"]))))
+        return super().init(
+            rng, self._corrupted(batch, jax.random.split(rng, len(batch["tokens"])))
+        )
 
     def loss(self, variables, batch, rng, *, train):
         spans, dropout = self._keys(batch, rng, train)
@@ -145,7 +147,7 @@ class Task(seq2seq.Task):
             "mask": real & (count > 1)[:, None],  # of a single token nothing can be cut out
         }
 
-    def _keys(self, batch, rng, train):
+    def _keys(self, batch, rng, train) -> tuple[jax.Array, Any]:
         """(a key for each row, the key of dropout)."""
         if train:
             spans, dropout = jax.random.split(rng)

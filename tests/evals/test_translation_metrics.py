@@ -8,7 +8,9 @@ from bigmodel_jax.evals import translation_metrics
 
 sacrebleu = pytest.importorskip("sacrebleu")
 
-REFERENCES = [f"The {x} dog runs over the {y} field." for x in ("big", "old", "red") for y in "abcdef"]
+REFERENCES = [
+    f"The {x} dog runs over the {y} field." for x in ("big", "old", "red") for y in "abcdef"
+]
 ANSWERS = [text.replace("runs", "walks") if i % 3 else text for i, text in enumerate(REFERENCES)]
 
 

@@ -70,7 +70,11 @@ ALL = {**STRAINS, **CONFIGS}
 # Costly laws run on one config a task in CI, and on these under `-m slow`.
 ALIKE = ("imdb-bilstm", "imdb-textcnn", "imdb-transformer", "imdb-lm", "gpt2-pretrain", "finetune-text", "chat")  # fmt: skip
 LANGUAGE = ("gpt-shakespeare", "imdb-mlm", "imdb-lm", "gpt2-pretrain")  # of running text
-PARTLY = ("conll", "chat", "multi30k")  # of words or answers: neither of one label a text nor of every token
+PARTLY = (
+    "conll",
+    "chat",
+    "multi30k",
+)  # of words or answers: neither of one label a text nor of every token
 STREAMED = ("imdb-mlm", *PARTLY)  # whose batches are made on the host alone
 # Those whose batch comes from a source: the laws that need the same batch twice.
 WITH_SOURCE = {k: v for k, v in ALL.items() if k not in ("rollout", "actor")}

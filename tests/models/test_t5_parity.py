@@ -2,7 +2,6 @@
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -106,9 +105,7 @@ def pair(version):
     )  # fmt: skip
     shapes = jax.eval_shape(model.init, jax.random.key(0), TEXTS, TOKENS)
     mapped = Mapped(peer, nn.unbox(shapes)["params"], gated)
-    assert sum(p.numel() for p in peer.parameters()) == sum(
-        x.size for x in mapped.shapes.values()
-    )
+    assert sum(p.numel() for p in peer.parameters()) == sum(x.size for x in mapped.shapes.values())
     return model, mapped
 
 
@@ -185,7 +182,9 @@ def test_the_transformer_of_2017_is_that_of_torch():
     encoder = torch.nn.TransformerEncoder(
         torch.nn.TransformerEncoderLayer(WIDTH, 3, 20, **layer), 2, enable_nested_tensor=False
     )
-    decoder = torch.nn.TransformerDecoder(torch.nn.TransformerDecoderLayer(WIDTH, 3, 20, **layer), 2)
+    decoder = torch.nn.TransformerDecoder(
+        torch.nn.TransformerDecoderLayer(WIDTH, 3, 20, **layer), 2
+    )
     for stack, peer in (("encoder", encoder), ("decoder", decoder)):
         copy(peer, stack, flat)
 

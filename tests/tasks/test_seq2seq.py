@@ -20,7 +20,9 @@ def a_batch():
     ids = [rng.integers(2, VOCABULARY, REAL.shape).astype(np.int32) * REAL for _ in range(3)]
     order = np.broadcast_to(np.arange(LENGTH, dtype=np.int32), REAL.shape)
     segments = REAL.astype(np.int32)
-    batch = dict(zip(("source", "tokens", "targets"), (x.astype(np.int32) for x in ids), strict=True))
+    batch = dict(
+        zip(("source", "tokens", "targets"), (x.astype(np.int32) for x in ids), strict=True)
+    )
     batch |= {"source_segments": segments, "segments": segments}
     return {**batch, "source_positions": order, "positions": order, "mask": REAL}
 
