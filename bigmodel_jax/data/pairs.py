@@ -142,10 +142,7 @@ class Source:
         )
         self.bytes_per_token = sum(len(pair.target.encode()) for pair in self.pairs) / self.tokens
         self.padding = 1 - (read + self.tokens) / (sum(rows) * sum(self._room))
-        self.info = {
-            "vocabulary_size": self.tokenizer.vocabulary_size,
-            "max_length": max(self._room),
-        }
+        self.info = {"vocabulary_size": self.tokenizer.vocabulary_size}
         self._epochs = Epochs(self._plan, self.steps_per_epoch, training)
         if training and process[0] == 0:
             self._describe(sum(rows))

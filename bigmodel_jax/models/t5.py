@@ -40,7 +40,6 @@ class Model(nn.Module):
         positions: "relative", a bias of the scores that all layers of a stack share, or "sinusoids",
             which are added to the embeddings.
         num_buckets, max_distance: of relative positions.
-        max_length: of a text; only sinusoids have an end.
         norm: "layer" or "rms"; norm_first, pre-norm blocks, with a norm behind the last one.
         bias: in all layers and layer norms.
         scale: of the scores of attention; T5 has 1.0, None is head_dim ** -0.5.
@@ -63,7 +62,6 @@ class Model(nn.Module):
     positions: Literal["relative", "sinusoids"] = "relative"
     num_buckets: int = 32
     max_distance: int = 128
-    max_length: int = 512
     norm: Literal["layer", "rms"] = "rms"
     norm_epsilon: float = 1e-6
     norm_first: bool = True
@@ -232,10 +230,10 @@ class Model(nn.Module):
             memory: of `encode`, in the first call: its keys and values go to the cache.
             mask: of memory, `[batch, source_length]` bool.
         """
-        x, view = self._embed(tokens, None, positions, train=False)
         own, cross = cache["own"], cache["cross"]
+        length = next(iter(own.values()))["key"].shape[-2]
+        x, view = self._embed(tokens, None, positions, train=False, length=length)
         if self.positions == "relative":
-            length = next(iter(own.values()))["key"].shape[-2]
             view["bias"] = self.decoder_relative(length, positions)
         look = None if mask is None else mask[:, None, None]
         layers = {name: {"attention": own[name], "cross": cross[name]} for name in own}
@@ -274,19 +272,14 @@ class Model(nn.Module):
     def _head_dim(self) -> int:
         return self.head_dim or self.width // self.num_heads
 
-    def _embed(self, tokens, mask, positions, train):
-        """A text's embeddings, and what its self-attention takes."""
+    def _embed(self, tokens, mask, positions, train, length=None):
+        """A text's embeddings, and what its self-attention takes; positions are below `length`."""
         x = self.embed(tokens)
         if self.embed_scale:
             x *= jnp.asarray(self.width**0.5, x.dtype)
         if self.positions == "sinusoids":
-            if positions is None and tokens.shape[1] > self.max_length:
-                raise UserError(
-                    f"A text of {tokens.shape[1]} tokens is longer than model.max_length="
-                    f"{self.max_length}: cut it, or make max_length larger."
-                )
-            table = jnp.asarray(sinusoids(self.max_length, self.width), x.dtype)
-            x += table[None, : tokens.shape[1]] if positions is None else table[positions]
+            table = jnp.asarray(sinusoids(length or tokens.shape[1], self.width), x.dtype)
+            x += table[None] if positions is None else table[positions]
         x = self.drop(x, deterministic=not train)
         view: dict[str, Any] = {}
         if mask is not None:
@@ -334,5 +327,5 @@ VARIANTS = {
     "flan-t5-base": {**_FLAN, "width": 768, "num_layers": 12, "num_heads": 12, "mlp_dim": 2048},
     "flan-t5-large": {**_FLAN, "width": 1024, "num_layers": 24, "num_heads": 16, "mlp_dim": 2816},
     "transformer-base": {**_TRANSFORMER, "width": 512, "num_layers": 6, "num_heads": 8},
-    "tiny": {"width": 16, "num_layers": 2, "num_heads": 2, "mlp_dim": 32, "max_length": 64},
+    "tiny": {"width": 16, "num_layers": 2, "num_heads": 2, "mlp_dim": 32},
 }  # fmt: skip
