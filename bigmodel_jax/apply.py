@@ -57,7 +57,14 @@ class Loaded:
     def example(self) -> dict[str, np.ndarray]:
         """A batch, of which only the shapes matter: of tokens, as language models have them."""
         tokens = np.zeros((self.rows, 8), np.int32)
-        return {"tokens": tokens, "segments": tokens, "positions": tokens, "mask": tokens > 0}
+        read = {"source": tokens, "source_segments": tokens, "source_positions": tokens}
+        return {
+            "tokens": tokens,
+            "segments": tokens,
+            "positions": tokens,
+            "mask": tokens > 0,
+            **read,
+        }
 
 
 class Applied(Loaded):

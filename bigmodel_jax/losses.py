@@ -50,6 +50,7 @@ def chunked_cross_entropy(
     hidden: jax.Array,
     targets: jax.Array,
     chunk: int = 0,
+    label_smoothing: float = 0.0,
 ) -> tuple[jax.Array, jax.Array]:
     """Cross-entropy of tokens, without the logits of all positions ever existing at once.
 
@@ -61,6 +62,7 @@ def chunked_cross_entropy(
         hidden: `[rows, length, dim]`.
         targets: `[rows, length]` ids.
         chunk: positions of a row at once; 0 is all of them, which is quickest where memory allows.
+        label_smoothing: as of `softmax_cross_entropy`.
 
     Returns:
         (the loss in nats, the logarithm of the softmax's denominator), each `[rows, length]` float32.
@@ -70,7 +72,10 @@ def chunked_cross_entropy(
         hidden, targets = inputs
         logits = logits_of(hidden).astype(jnp.float32)
         log_z = jax.nn.logsumexp(logits, -1)
-        return log_z - jnp.take_along_axis(logits, targets[..., None], -1)[..., 0], log_z
+        chosen = jnp.take_along_axis(logits, targets[..., None], -1)[..., 0]
+        if label_smoothing:
+            chosen = (1 - label_smoothing) * chosen + label_smoothing * logits.mean(-1)
+        return log_z - chosen, log_z
 
     rows, length = targets.shape
     if not chunk or chunk >= length:

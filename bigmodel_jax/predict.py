@@ -2,7 +2,8 @@
 
 Of labelled texts it gives the probabilities, of a tagger's the entities, of a masked language model's
 the tokens that may stand for each mask, of a language model's how surprising each text is (`generate`
-writes on from a text), of a question and a text the answer, of several choices how probable each is.
+writes on from a text), of a question and a text the answer, of several choices how probable each is, of
+an encoder-decoder its answer, such as a translation.
 
     python -m bigmodel_jax.predict --workdir=runs/imdb --text="A fine film." --text="Dreadful."
     python -m bigmodel_jax.predict --workdir=runs/imdb --text="A fine film." --explain
@@ -11,6 +12,7 @@ writes on from a text), of a question and a text the answer, of several choices 
     python -m bigmodel_jax.predict --workdir=runs/imdb_mlm --text="This film is [MASK]."
     python -m bigmodel_jax.predict --workdir=runs/gpt_shakespeare --file=sonnets.txt
     python -m bigmodel_jax.predict --workdir=runs/squad --text="Who wrote it?" --pair_text="..."
+    python -m bigmodel_jax.predict --workdir=runs/multi30k-en-de --file=english.txt
     cat reviews.txt | python -m bigmodel_jax.predict --workdir=runs/imdb --format=jsonl > labels.jsonl
 
 Without --text and --file it reads standard input, a text a line. One row of output for each text, in

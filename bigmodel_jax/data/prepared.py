@@ -68,11 +68,11 @@ def recorded_fingerprint(folder: Path) -> str:
 def ways(dataset: str, data_dir: str | os.PathLike) -> str:
     """What to do to have a data set that can be prepared here, as the end of an error message."""
     builder = builders.load(dataset)
+    download = "" if builder.SHA256 is None else " (without --from it is downloaded)"
     return (
         f"To get {dataset}: `python -m bigmodel_jax.prepare {dataset} --from=PATH "
-        f"--data_dir={data_dir}`, where PATH is {builder.SOURCES}, published at {builder.URL} "
-        "(without --from it is downloaded); or name with --data_dir or TFDS_DATA_DIR the folder "
-        "where it is already prepared."
+        f"--data_dir={data_dir}`, where PATH is {builder.SOURCES}, published at {builder.URL}"
+        f"{download}; or name with --data_dir or TFDS_DATA_DIR the folder where it is already prepared."
     )
 
 
@@ -95,6 +95,11 @@ def prepare(
     builder_class = builders.load(dataset)
     if folder := find(dataset, data_dir):
         return folder, False
+    if source is None and builder_class.SHA256 is None:
+        raise UserError(
+            f"{dataset} is published as several files, which are not downloaded here. "
+            f"{ways(dataset, data_dir)}"
+        )
     if source is None and (reason := probe(builder_class.URL)):
         raise UserError(f"{dataset} cannot be downloaded ({reason}). {ways(dataset, data_dir)}")
     root = Path(data_dir).expanduser().resolve()

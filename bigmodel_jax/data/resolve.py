@@ -103,7 +103,9 @@ def resolve(
             if spec["name"] != "tfds" or dataset not in builders.names():
                 reasons.append(str(error).removesuffix("."))
                 continue
-            if obstacle := probe(builders.load(dataset).URL):
+            builder = builders.load(dataset)
+            several = "it is published as several files" if builder.SHA256 is None else None
+            if obstacle := several or probe(builder.URL):
                 reasons.append(
                     f"{dataset} is neither prepared in {data_dir} nor downloadable ({obstacle})"
                 )

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bigmodel_jax.data import prepared, token_rows, tokenized
+from bigmodel_jax.data.mixture import Mixture
 from bigmodel_jax.data.order import Epochs, batches_per_epoch, plan_epoch
 from bigmodel_jax.data.packing import KINDS, Index, Runs, fill, make_index
 from bigmodel_jax.data.rows import check_buckets
@@ -29,16 +30,10 @@ SPLITS = {"train": "train[:90%]", "val": "train[90%:]"}
 
 
 class Member(NamedTuple):
-    """One corpus of a mixture.
-
-    Attributes:
-        index: its rows.
-        draws: rows that it gives to an epoch of the mixture.
-    """
+    """One corpus of a mixture: `index` has its rows."""
 
     spans: Spans
     index: Index
-    draws: int
 
 
 class Source:
@@ -129,10 +124,11 @@ class Source:
         spans = [_to_predict(corpus.spans(split), shift) for corpus in self._corpora]
         indices = [self._index(x, packing, data_dir or prepared.default_data_dir()) for x in spans]
         rows = [len(index.lengths) for index in indices]
-        draws = _draws(rows, [corpus.weight for corpus in self._corpora]) if training else rows
-        self._members = [Member(*m) for m in zip(spans, indices, draws, strict=True)]
-        self._numbers = np.cumsum([0, *rows])  # of the first row of each member
-        self.examples = sum(draws)
+        weights = [corpus.weight if training else None for corpus in self._corpora]
+        self._mixture = Mixture(rows, weights, seed)
+        self._members = [Member(*m) for m in zip(spans, indices, strict=True)]
+        self._numbers = self._mixture.first
+        self.examples = sum(self._mixture.draws)
         self.steps_per_epoch = batches_per_epoch(self.examples, batch_size, group)
         self.tokens = sum(int(index.lengths.sum()) for index in indices)
         self.bytes_per_token = sum(x.bytes for x in spans) / self.tokens
@@ -141,6 +137,7 @@ class Source:
             "vocabulary_size": self.tokenizer.vocabulary_size,
             "max_length": length,
             "mask_id": self.tokenizer.mask,
+            "end_id": self.tokenizer.separator,
             "special_ids": tuple(sorted(self.tokenizer.special)),
         }
         self._joins = Joins(self.tokenizer) if words else None
@@ -249,18 +246,10 @@ class Source:
 
     def _plan(self, epoch):
         """The order of an epoch's draws, and what they draw, int64 [2, draws]: rows, own epochs."""
-        parts, lengths = [], []
-        for i, member in enumerate(self._members):
-            count = len(member.index.lengths)
-            own, rows = np.divmod(epoch * member.draws + np.arange(member.draws), count)
-            if member.draws % count:  # not whole epochs of its own: which rows, is drawn
-                for e in np.unique(own):
-                    mixed = np.random.default_rng((self.seed, int(e), i, 3)).permutation(count)
-                    rows[own == e] = mixed[rows[own == e]]
-            parts.append(np.stack([rows + self._numbers[i], own]))
-            lengths.append(member.index.lengths[rows])
+        picked = self._mixture.epoch(epoch)
+        lengths = np.concatenate([member.index.lengths for member in self._members])
         plan = plan_epoch(
-            np.concatenate(lengths),
+            lengths[picked[0]],
             self.batch_size,
             buckets=self.buckets,
             seed=self.seed,
@@ -268,7 +257,7 @@ class Source:
             shuffle=self.training,
             group=self.group,
         )
-        return plan, np.concatenate(parts, 1)
+        return plan, picked
 
 
 def _to_predict(spans: Spans, shift: bool) -> Spans:
@@ -280,15 +269,3 @@ def _to_predict(spans: Spans, shift: bool) -> Spans:
             f"{spans.file.folder}: no document has two tokens, of which to predict one."
         )
     return spans._replace(first=first[real], stop=spans.stop[real])
-
-
-def _draws(rows: Sequence[int], weights: Sequence[float | None]) -> list[int]:
-    """Rows that each member gives to an epoch, which has as many as there are in all."""
-    given = [weight for weight in weights if weight is not None]
-    if not given:
-        return list(rows)
-    if len(given) < len(rows) or min(given) <= 0:
-        raise UserError(
-            f"config.data.corpora have the weights {list(weights)}: give all of them one, above 0."
-        )
-    return [max(1, round(sum(rows) * weight / sum(given))) for weight in given]

@@ -27,6 +27,8 @@ class Beams(NamedTuple):
 
 
 class _Search(NamedTuple):
+    step: jax.Array  # int32 []
+    open: jax.Array  # [rows] bool, of rows that may find better yet
     tokens: jax.Array  # [rows, beams, max_tokens], of the beams that go on
     sums: jax.Array  # [rows, beams], their log-probabilities
     logits: jax.Array  # [rows, beams, vocabulary], of their next tokens
@@ -46,13 +48,14 @@ def search(
     length_penalty: float = 1.0,
     padding: int = 0,
     cache_axis: int = 0,
+    exact: bool = True,
 ) -> Beams:
     """Keeps the `beams` likeliest beginnings, step by step; pure, to be jitted.
 
-    As in Hugging Face with early_stopping="never" (Wu et al. 2016 normalise by another formula): at
+    As in Hugging Face, with early_stopping="never" (Wu et al. 2016 normalise by another formula): at
     each step the 2 * beams best continuations are looked at; those that end are candidates for the
     result, the others are the beams of the next step. Texts that have not ended after `max_tokens`
-    are candidates, too.
+    are candidates, too. It ends when no row can find better.
 
     Args:
         next_logits: `(ids [rows * beams, 1], positions [rows * beams, 1], cache) -> (logits [rows *
@@ -63,6 +66,9 @@ def search(
         ends: ids that end a text.
         length_penalty: above 0 favours longer texts.
         cache_axis: where in the cache's leaves the rows are.
+        exact: a row can find better as long as a beam's score at its best, which above a penalty of 0
+            is at `max_tokens`, would be among the best; else as long as it is at its present length:
+            Hugging Face's early_stopping=False, which ends much sooner and may miss a longer text.
     """
     rows, vocabulary = logits.shape
     wide = jax.tree.map(lambda x: jnp.repeat(x, beams, cache_axis), cache)
@@ -72,6 +78,8 @@ def search(
         nothing, jnp.zeros((rows, beams), jnp.int32), jnp.full((rows, beams), NEVER, jnp.float32)
     )
     start = _Search(
+        jnp.zeros((), jnp.int32),
+        jnp.ones(rows, bool),
         nothing,
         jnp.broadcast_to(first, (rows, beams)).astype(jnp.float32),
         jnp.broadcast_to(logits[:, None], (rows, beams, vocabulary)).astype(jnp.float32),
@@ -82,7 +90,8 @@ def search(
     def normal(sums, length):
         return sums / jnp.asarray(length, jnp.float32) ** length_penalty
 
-    def advance(state: _Search, step):
+    def advance(state: _Search):
+        step = state.step
         scores = state.sums[..., None] + jax.nn.log_softmax(state.logits)
         sums, place = jax.lax.top_k(scores.reshape(rows, -1), 2 * beams)
         beam, ids = place // vocabulary, (place % vocabulary).astype(jnp.int32)
@@ -93,7 +102,7 @@ def search(
         # Candidates as in the reference: of those that end, only such as are among the best beams.
         rank = jnp.arange(2 * beams)
         enough = jnp.where(ended | last, normal(sums, step + 1), NEVER)
-        enough = jnp.where(rank < beams, enough, NEVER)
+        enough = jnp.where((rank < beams) & state.open[:, None], enough, NEVER)
         lengths = jnp.full((rows, 2 * beams), 1, jnp.int32) * (step + 1)
         found = _best(state.found, Beams(tokens, lengths, enough), beams)
 
@@ -107,10 +116,14 @@ def search(
         place = jnp.repeat(positions + step, beams)[:, None]
         logits, cache = next_logits(ids.reshape(-1, 1), place, cache)
         logits = logits.reshape(rows, beams, vocabulary).astype(jnp.float32)
-        return _Search(tokens, alive, logits, cache, found), None
+        longest = max_tokens if exact and length_penalty > 0 else step + 1
+        better = normal(alive[:, 0], longest) > found.scores[:, -1]
+        return _Search(step + 1, state.open & better, tokens, alive, logits, cache, found)
 
-    steps = jnp.arange(max_tokens, dtype=jnp.int32)
-    return jax.lax.scan(advance, start, steps)[0].found
+    def go_on(state: _Search):
+        return (state.step < max_tokens) & state.open.any()
+
+    return jax.lax.while_loop(go_on, advance, start).found
 
 
 def _best(old: Beams, new: Beams, beams: int) -> Beams:

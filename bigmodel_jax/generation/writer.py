@@ -154,10 +154,16 @@ def load_writer(workdir: str | Path, sampling: Sampling, chat: bool = False) -> 
         )
     template = settings["data"].get("template", TEMPLATE) if chat else None
     with apply.load(workdir) as run:
+        name = settings["model"]["name"]
+        if hasattr(run.task.model, "encode"):
+            raise UserError(
+                f"{workdir} is a run of the model {name!r}, which answers a text and writes on from none: "
+                "that is what `predict` is for."
+            )
         if not hasattr(run.task.model, "decode"):
             raise UserError(
-                f"{workdir} is a run of the model {settings['model']['name']!r}, which cannot write: "
-                "that takes a decoder, such as gpt."
+                f"{workdir} is a run of the model {name!r}, which cannot write: that takes a decoder, such "
+                "as gpt."
             )
         tokenizer = load_tokenizer(Path(workdir).expanduser() / "assets" / "tokenizer.json")
         yield Writer(run, tokenizer, sampling, template)

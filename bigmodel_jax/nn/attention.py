@@ -30,6 +30,7 @@ def attention(
     causal: bool = False,
     segments: jax.Array | None = None,
     window: int | jax.Array | None = None,
+    bias: jax.Array | None = None,
     softcap: float | None = None,
     scale: float | None = None,
 ) -> jax.Array:
@@ -50,7 +51,9 @@ def attention(
         window: a query sees the keys less than `window` away (Mistral's and Hugging Face's count:
             itself is one of them). An array, one for all rows, where it differs between scanned
             layers; then, as with a mask or segments, no kernel skips what is out of sight.
-        softcap: scores become softcap * tanh(scores / softcap) (Gemma 2).
+        bias: is added to the scores (nn/relative.py), `[batch, heads, length, keys]` float32, where the
+            first axis may be 1. No fused kernel is taken then.
+        softcap: scores become softcap * tanh(scores / softcap) (Gemma 2), before the bias.
         scale: of the scores; None is head_dim ** -0.5.
 
     Returns:
@@ -69,6 +72,8 @@ def attention(
         softcap=softcap is not None,
         whole=_whole(q.shape, k.shape),
     )
+    if bias is not None:
+        form = "written"
     if form == "splash":
         assert not isinstance(window, jax.Array)
         # Pallas takes half a second to import, which other devices need not wait for.
@@ -80,7 +85,7 @@ def attention(
     look = visible(q.shape[1], k.shape[1], mask, causal, segments, window)
     if form == "cudnn":
         return flash_attention(q, k, v, look, False, None, scale)
-    return written_attention(q, k, v, look, softcap, scale)
+    return written_attention(q, k, v, look, softcap, scale, bias)
 
 
 def choose(

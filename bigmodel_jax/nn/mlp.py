@@ -15,7 +15,7 @@ from jax.typing import DTypeLike
 
 from bigmodel_jax.nn.linear import Dense
 
-Kind = Literal["gelu", "gelu_tanh", "swiglu", "geglu"]
+Kind = Literal["relu", "gelu", "gelu_tanh", "swiglu", "geglu"]
 
 
 class MLP(nn.Module):
@@ -24,7 +24,7 @@ class MLP(nn.Module):
     Parameters: up, down, and of the gated kinds gate (each a Dense).
 
     Attributes:
-        kind: "gelu", exact; "gelu_tanh", its approximation of GPT-2; or the gated units of Shazeer
+        kind: "relu"; "gelu", exact; "gelu_tanh", its approximation of GPT-2; or the gated units of Shazeer
             (2020), activation(gate(x)) * up(x): "swiglu", of SiLU (Llama), "geglu", of the
             approximate GELU (Gemma).
         out_init: initialiser of down's kernel.
@@ -106,5 +106,11 @@ gelu.defvjp(_gelu_forward, _backward)
 gelu_tanh.defvjp(_gelu_tanh_forward, _backward)
 silu.defvjp(_silu_forward, _backward)
 
-ACTIVATIONS = {"gelu": gelu, "gelu_tanh": gelu_tanh, "swiglu": silu, "geglu": gelu_tanh}
+ACTIVATIONS = {
+    "relu": nn.relu,
+    "gelu": gelu,
+    "gelu_tanh": gelu_tanh,
+    "swiglu": silu,
+    "geglu": gelu_tanh,
+}
 GATED = ("swiglu", "geglu")

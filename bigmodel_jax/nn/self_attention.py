@@ -31,6 +31,7 @@ class SelfAttention(nn.Module):
         causal: a token sees itself and what came before.
         qk_norm_epsilon: of an RMSNorm of each query and key (Henry et al. 2020); None is no norm.
         softcap, scale: of the scores, see `attention`.
+        query_init: initialiser of query's kernel; None is that of key and value.
         out_init: initialiser of out's kernel.
     """
 
@@ -44,6 +45,7 @@ class SelfAttention(nn.Module):
     softcap: float | None = None
     scale: float | None = None
     kernel_init: Callable = nn.initializers.xavier_uniform()
+    query_init: Callable | None = None
     out_init: Callable = nn.initializers.xavier_uniform()
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
@@ -57,6 +59,7 @@ class SelfAttention(nn.Module):
         segments: jax.Array | None = None,
         rotation: tuple[jax.Array, jax.Array] | None = None,
         window: int | jax.Array | None = None,
+        bias: jax.Array | None = None,
         positions: jax.Array | None = None,
         cache: Cache | None = None,
     ) -> tuple[jax.Array, Cache | None]:
@@ -66,6 +69,7 @@ class SelfAttention(nn.Module):
             mask, segments, window: which token sees which, see `attention`; with a cache only the
                 window.
             rotation: rotary positions (nn/positions.py).
+            bias: of the scores, see `attention`.
             positions: `[batch, length]` int32; with a cache alone, which is `init_cache`'s.
         """
         dim, groups = x.shape[-1], self.num_groups or self.num_heads
@@ -76,26 +80,26 @@ class SelfAttention(nn.Module):
         head_dim = self.head_dim or dim // self.num_heads
         dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
 
-        def project(name, heads, axis):
+        def project(name, heads, axis, init=self.kernel_init):
             y = Projection(
                 (heads, head_dim),
                 names=("embed", axis, "head_dim"),
                 use_bias=self.qkv_bias,
-                kernel_init=self.kernel_init,
+                kernel_init=init,
                 name=name,
                 **dtypes,
             )(x)
             return sharding.shard(y, "batch", "length", axis, "head_dim")
 
         axis = "heads" if groups == self.num_heads else "groups"
-        q = project("query", self.num_heads, "heads")
+        q = project("query", self.num_heads, "heads", self.query_init or self.kernel_init)
         k, v = project("key", groups, axis), project("value", groups, axis)
         if self.qk_norm_epsilon is not None:
             fields: dict[str, Any] = {"epsilon": self.qk_norm_epsilon, "axis": "head_dim", **dtypes}
             q, k = RMSNorm(name="query_norm", **fields)(q), RMSNorm(name="key_norm", **fields)(k)
         if rotation is not None:
             q, k = rotate(q, *rotation), rotate(k, *rotation)
-        scores: dict[str, Any] = {"softcap": self.softcap, "scale": self.scale}
+        scores: dict[str, Any] = {"bias": bias, "softcap": self.softcap, "scale": self.scale}
         if cache is None:
             scores |= {"causal": self.causal, "segments": segments, "window": window}
             y = attention(q, k, v, mask=mask, **scores)

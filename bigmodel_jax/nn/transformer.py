@@ -1,4 +1,4 @@
-"""Blocks of self-attention and an MLP, and stacks of them, unrolled or scanned."""
+"""Blocks of attention and an MLP, and stacks of them, unrolled or scanned."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -17,12 +17,15 @@ Remat = Literal["none", "full", "dots"]
 class Block(nn.Module):
     """x + attention(norm(x)), then x + mlp(norm(x)), dropout on what is added.
 
-    Parameters: attention_norm, attention, mlp_norm, mlp; with out_norms attention_out_norm and
-    mlp_out_norm.
+    A decoder's block has x + cross(norm(x), memory) between them.
+
+    Parameters: attention_norm, attention, mlp_norm, mlp; with cross cross_norm and cross; with
+    out_norms attention_out_norm and mlp_out_norm.
 
     Attributes:
         attention, mlp, norm: make the layers, given their name: partials of SelfAttention, MLP and a
             norm of nn/norm.py.
+        cross: makes a CrossAttention, given its name; None is no such part.
         norm_first: pre-norm (Xiong et al. 2020), as above; else post-norm: norm(x + attention(x)),
             then norm(x + mlp(x)) (Vaswani et al. 2017, BERT).
         out_norms: pre-norm, and what is added is normalised too (Gemma 2).
@@ -34,12 +37,26 @@ class Block(nn.Module):
     norm_first: bool = True
     out_norms: bool = False
     dropout: float = 0.0
+    cross: Callable[..., nn.Module] | None = None
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, mask: jax.Array | None = None, *, train: bool = False, **view: Any
+        self,
+        x: jax.Array,
+        mask: jax.Array | None = None,
+        *,
+        cache: Any = None,
+        memory: jax.Array | None = None,
+        memory_mask: jax.Array | None = None,
+        train: bool = False,
+        **view: Any,
     ) -> tuple[jax.Array, Any]:
-        """`mask` and `view` are what SelfAttention takes; returns x and the cache, if there is one."""
+        """`mask` and `view` are what SelfAttention takes; returns x and the cache, if there is one.
+
+        Args:
+            cache: of the attention; with cross {"attention": ..., "cross": ...}.
+            memory, memory_mask: what cross looks at, see CrossAttention.
+        """
         drop = nn.Dropout(self.dropout, deterministic=not train)
 
         def add(x, y, name):
@@ -50,8 +67,17 @@ class Block(nn.Module):
             return sharding.shard(x, "batch", "length", "embed")
 
         y = self.norm(name="attention_norm")(x) if self.norm_first else x
-        y, cache = self.attention(name="attention")(y, mask, **view)
+        own = cache["attention"] if self.cross and cache is not None else cache
+        y, own = self.attention(name="attention")(y, mask, cache=own, **view)
         x = add(x, y, "attention")
+        if self.cross is None:
+            cache = own
+        else:
+            y = self.norm(name="cross_norm")(x) if self.norm_first else x
+            other = None if cache is None else cache["cross"]
+            y, other = self.cross(name="cross")(y, memory, memory_mask, other)
+            x = add(x, y, "cross")
+            cache = None if cache is None else {"attention": own, "cross": other}
         y = self.norm(name="mlp_norm")(x) if self.norm_first else x
         return add(x, self.mlp(name="mlp")(y), "mlp"), cache
 
@@ -84,7 +110,7 @@ class Stack(nn.Module):
     def __call__(
         self, x: jax.Array, *, cache: Any = None, train: bool = False, **view: Any
     ) -> tuple[jax.Array, Any]:
-        """`view` is what SelfAttention takes but the window; returns x and the cache, of all layers."""
+        """`view` is what a Block takes but the window; returns x and the cache, of all layers."""
         windows = [self.windows[i % len(self.windows)] for i in range(self.num_layers)]
 
         if self.remat not in REMATS:

@@ -31,7 +31,7 @@ class Task(base.Task):
 
     def __init__(self, model: Any, chunk: int = 0, z_loss: float = 0.0):
         super().__init__(model)
-        if not hasattr(model, "decode"):
+        if not hasattr(model, "decode") or hasattr(model, "encode"):
             raise UserError(
                 "config.task next_token predicts each token from those before it, and this model reads "
                 "both sides, or no text: take a decoder, such as gpt."

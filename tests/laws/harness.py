@@ -66,6 +66,7 @@ CONFIGS = {
     "chat": started("chat", "imdb_lm"),
     "squad": shipped("squad", "tiny"),
     "choice": shipped("choice", "tiny"),
+    "multi30k": shipped("multi30k", "tiny"),
 }
 ALL = {**STRAINS, **CONFIGS}
 # Costly laws run on one config a task in CI, and on these under `-m slow`.
@@ -76,6 +77,7 @@ PARTLY = (
     "chat",
     "squad",
     "choice",
+    "multi30k",
 )  # of words or answers: neither of one label a text nor of every token
 STREAMED = ("imdb-mlm", *PARTLY)  # whose batches are made on the host alone
 # Those whose batch comes from a source: the laws that need the same batch twice.

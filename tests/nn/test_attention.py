@@ -210,6 +210,35 @@ def test_all_options_together_in_value_and_gradients(
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("groups", [4, 2])
+def test_a_bias_is_added_to_the_scores_and_has_a_gradient(groups, rows):
+    bias = np.random.default_rng(5).normal(size=(rows, HEADS, LENGTH, LENGTH)).astype(np.float32)
+    q, k, v, weights = operands(groups)
+    visible = SEGMENTS[:, :, None] == SEGMENTS[:, None]
+
+    def plainly(q, k, v, bias):
+        k, v = (jnp.repeat(x, HEADS // groups, axis=2) for x in (k, v))
+        scores = 0.5 * jnp.tanh(jnp.einsum("blhd,bkhd->bhlk", q, k) * SIZE**-0.5 / 0.5) + bias
+        scores = jnp.where(visible[:, None], scores, -jnp.inf)
+        return jnp.einsum("bhlk,bkhd->blhd", jax.nn.softmax(scores), v)
+
+    def ours(q, k, v, bias):
+        return attention(q, k, v, segments=SEGMENTS, bias=bias, softcap=0.5)
+
+    results = []
+    for form in (ours, plainly):
+
+        def loss(*inputs, form=form):
+            return (form(*inputs) * weights).sum()
+
+        results.append(jax.value_and_grad(loss, argnums=(0, 1, 2, 3))(q, k, v, bias))
+    (value, gradients), (want, wanted) = results
+    np.testing.assert_allclose(value, want, rtol=1e-4)
+    for a, b in zip(gradients, wanted, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
 def test_a_window_may_be_an_array():
     q, k, v, _ = operands()
     got = jax.jit(lambda w: attention(q, k, v, causal=True, window=w))(jnp.int32(2))

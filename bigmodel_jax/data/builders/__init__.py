@@ -5,7 +5,8 @@ some of the names already, which reads what the user has on disk:
 
     Builder(data_dir=..., source=Path, progress=Callable[[int], None])
     Builder.name, .VERSION
-    Builder.URL, .SIZE, .SHA256     # the published archive: where, bytes, hex digest
+    Builder.URL, .SIZE, .SHA256     # the published archive: where, bytes, hex digest; where it is
+                                    # several files, which --from must name, SHA256 is None
     Builder.EXAMPLES                # in all splits, for the progress bar
     Builder.SOURCES                 # words for what `--from` may be, for help and error messages
 """

@@ -20,6 +20,7 @@ class Reader:
         dataset: "imdb_reviews", or with a configuration, "glue/sst2".
         text_key: the feature that holds the text.
         label_key: the feature that holds the label, a ClassLabel; None for texts alone.
+        pair_key: the feature that holds a second text, where examples are pairs.
 
     Raises:
         Unavailable: not prepared in `data_dir`.
@@ -33,6 +34,7 @@ class Reader:
         dataset: str,
         text_key: str = "text",
         label_key: str | None = "label",
+        pair_key: str | None = None,
         data_dir: str | None = None,
     ):
         data_dir = data_dir or prepared.default_data_dir()
@@ -42,10 +44,11 @@ class Reader:
         import tensorflow_datasets as tfds
 
         self.name, self._folder = dataset, folder
-        self._text_key, self._label_key = text_key, label_key
+        self._text_key, self._label_key, self._pair_key = text_key, label_key, pair_key
+        self.pairs = pair_key is not None
         self._builder: Any = tfds.builder_from_directory(folder)
         features = self._builder.info.features
-        for key in (text_key, label_key):
+        for key in (text_key, label_key, pair_key):
             if key is not None and key not in features:
                 raise UserError(f"{dataset} has no feature {key!r}.{nearest(key, features)}")
         self.label_names: tuple[str, ...] = ()
@@ -60,9 +63,9 @@ class Reader:
         return prepared.recorded_fingerprint(self._folder)
 
     def examples(self, split: str, indices: Sequence[int] | None = None) -> Iterator[dict]:
-        """Yields {"text": str, "label": int}; tfds mixed the order when it prepared the set.
+        """Yields {"text": str, "label": int, "pair": str}; tfds mixed the order when it prepared the set.
 
-        Without a label_key there is no "label".
+        Without a label_key there is no "label", without a pair_key no "pair".
         """
         if split not in self.splits:
             raise UserError(f"{self.name} has no split {split!r}.{nearest(split, self.splits)}")
@@ -72,10 +75,13 @@ class Reader:
         source = self._builder.as_data_source(split)
         for start in range(0, len(chosen), CHUNK):
             for record in source.__getitems__(chosen[start : start + CHUNK].tolist()):
-                text = record[self._text_key]
-                text = text.decode("utf-8") if isinstance(text, bytes) else text
                 label = {} if self._label_key is None else {"label": int(record[self._label_key])}
-                yield {"text": text, **label}
+                pair = {} if self._pair_key is None else {"pair": _text(record[self._pair_key])}
+                yield {"text": _text(record[self._text_key]), **label, **pair}
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode("utf-8") if isinstance(value, bytes) else value
 
 
 def _not_prepared(dataset: str, data_dir: str) -> str:
