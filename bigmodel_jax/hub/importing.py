@@ -121,6 +121,9 @@ def _config(found: Published, tokenizer: raw.Tokenizer | None, assets: Path) -> 
     data: dict[str, Any] = {"name": "nothing"}  # which reads no text that `predict` could be given
     if head == "lm" and kind == "gpt":
         task, data = {"name": "next_token"}, {"name": "tokens", "length": length}
+    elif kind == "t5":
+        sizes = {"source_length": length, "target_length": length}
+        task, data = {"name": "seq2seq"}, {"name": "pairs", **sizes}
     elif head == "lm":
         mask, special = getattr(tokenizer, "mask", None), getattr(tokenizer, "special", ())
         task = {"name": "masked_lm", "mask_id": mask or 0, "special_ids": sorted(special)}

@@ -37,6 +37,16 @@ LLAMA3 = {
 WINDOW = {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1}
 DISTIL = {"vocab_size": SIZE, "dim": 24, "n_layers": 2, "n_heads": 3, "hidden_dim": 40}
 GPT2 = {"vocab_size": SIZE, "n_embd": 24, "n_layer": 2, "n_head": 3, "n_positions": 40}
+T5 = {
+    "vocab_size": SIZE,
+    "d_model": 24,
+    "d_kv": 6,
+    "d_ff": 40,
+    "num_layers": 2,
+    "num_decoder_layers": 3,
+    "num_heads": 4,
+    "decoder_start_token_id": 0,
+}
 VIT = {**BERT, "image_size": 12, "patch_size": 4}
 del VIT["vocab_size"]
 # (class, its config); each is a shape that some published model has.
@@ -58,6 +68,11 @@ CASES = {
     "roberta-spans": ("RobertaForQuestionAnswering", {**BERT, "type_vocab_size": 1}),
     "distilbert": ("DistilBertForMaskedLM", DISTIL),
     "distilbert-spans": ("DistilBertForQuestionAnswering", DISTIL),
+    "t5": ("T5ForConditionalGeneration", T5),
+    "t5-gated": (
+        "T5ForConditionalGeneration",
+        {**T5, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False},
+    ),
     "vit": ("ViTForImageClassification", {**VIT, "num_labels": 3}),
     "vit-alone": ("ViTModel", {**VIT, "qkv_bias": False}),
     "distilbert-classes": ("DistilBertForSequenceClassification", {**DISTIL, "num_labels": 4}),
@@ -112,6 +127,9 @@ def their_output(peer, tokens, mask):
     if peer.config.model_type == "vit":
         out = peer(torch.tensor(pixels()).permute(0, 3, 1, 2))
         return out.pooler_output if "pooler_output" in out else out.logits
+    if peer.config.model_type == "t5":
+        source, seen = torch.tensor(tokens).long(), torch.tensor(mask).long()
+        return peer(input_ids=source, attention_mask=seen, decoder_input_ids=source.flip(1)).logits
     given = {"input_ids": torch.tensor(tokens).long(), "attention_mask": torch.tensor(mask).long()}
     if peer.config.model_type in ("bert", "roberta"):
         given["token_type_ids"] = torch.zeros_like(given["input_ids"])
@@ -130,8 +148,10 @@ def test_a_published_model_gives_the_same_logits_and_gradients(case, texts, tmp_
     found, params = ours_of(tmp_path)
     tokens, mask = texts
     model = config.build("models", found.model)
-    seen = mask[..., None] if found.model["head"] in ("tag", "span", "lm") else 1.0
+    seen = mask[..., None] if found.model.get("head") in ("tag", "span", "lm") else 1.0
     inputs = (pixels(),) if case.startswith("vit") else texts
+    if case.startswith("t5"):
+        inputs = (tokens, tokens[:, ::-1], mask)
     weights = np.broadcast_to(seen, np.shape(their_output(peer, tokens, mask).detach()))
 
     def loss(params):

@@ -14,6 +14,7 @@ from bigmodel_jax.hub.target import find, full
 SIZES = {
     "gpt": {"gpt2": "gpt2", "llama": "llama", "qwen3": "qwen3"},
     "bert": {"bert": "bert", "roberta": "roberta", "distilbert": "distilbert"},
+    "t5": {"t5": "t5", "flan": "t5"},
     "vit": {"vit": "vit"},
 }
 MODELS = {name: importlib.import_module(f"bigmodel_jax.models.{name}") for name in SIZES}
@@ -34,7 +35,7 @@ def test_each_array_of_ours_is_one_of_theirs_and_back(kind, model, variant):
         if spec.get("head") in ("classify", "tag"):
             spec["num_classes"] = 7
         shapes = our_shapes(spec)
-        links = layout.links(rows(found, head, spec), shapes)
+        links = layout.links(rows(found, head, full(spec)), shapes)
         assert sorted(path for link in links for path in link.ours) == sorted(shapes)
         assert len({link.theirs for link in links}) == len(links)
         ours = sum(math.prod(x.shape) for x in shapes.values())
@@ -55,7 +56,9 @@ def test_the_settings_of_each_size_are_read_as_they_are_written(kind, model, var
         names = () if spec.get("tied", True) else ("lm_head.weight",)
         read |= found.read_more(given, "config.json", names)
     wanted = full(spec)
-    if model == "gpt":  # None is written as what it means
+    if model == "t5":  # None is written as what it means
+        wanted["num_decoder_layers"] = wanted["num_decoder_layers"] or wanted["num_layers"]
+    if model == "gpt":
         wanted["num_groups"] = wanted["num_groups"] or wanted["num_heads"]
         wanted["head_dim"] = wanted["head_dim"] or wanted["width"] // wanted["num_heads"]
     assert read == {field: wanted[field] for field in read}
