@@ -38,17 +38,18 @@ def theirs(fields, sources, beams: int):
     import torch
     import transformers
 
-    config = transformers.T5Config(
-        vocab_size=fields["vocabulary_size"],
-        d_model=fields["width"],
-        d_kv=fields["head_dim"],
-        d_ff=fields["mlp_dim"],
-        num_layers=fields["num_layers"],
-        num_heads=fields["num_heads"],
-        decoder_start_token_id=0,
-        feed_forward_proj="gated-gelu",
-        tie_word_embeddings=False,
-    )
+    settings: dict[str, Any] = {
+        "vocab_size": fields["vocabulary_size"],
+        "d_model": fields["width"],
+        "d_kv": fields["head_dim"],
+        "d_ff": fields["mlp_dim"],
+        "num_layers": fields["num_layers"],
+        "num_heads": fields["num_heads"],
+        "feed_forward_proj": "gated-gelu",
+        "tie_word_embeddings": False,
+        "decoder_start_token_id": 0,
+    }
+    config = transformers.T5Config(**settings)
     model: Any = transformers.T5ForConditionalGeneration(config).eval()
     inputs = torch.tensor(sources)
     # No answer may end: with random parameters one might, at any time.
