@@ -6,10 +6,12 @@ import pytest
 
 from bigmodel_jax.applied.base import load_answers
 from bigmodel_jax.applied.translations import search_of
-from bigmodel_jax.apply import load
+from bigmodel_jax.data.readers.synthetic_translations import Reader
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.evaluate import evaluate
+from bigmodel_jax.generation.sampling import Sampling
 from bigmodel_jax.generation.translator import Search
+from bigmodel_jax.generation.writer import load_writer
 from bigmodel_jax.predict import predict
 from bigmodel_jax.train import train
 from configs import multi30k
@@ -47,12 +49,8 @@ def test_evaluate_has_the_same_numbers_at_any_batch_size(workdir, data_dir):
     assert found["details"]["answers"] == recorded["answers"]
 
 
-def test_predict_answers_as_the_evaluation_did(workdir, data_dir, capsys):
+def test_predict_answers_as_the_evaluation_did(workdir, capsys):
     recorded = json.loads((workdir / "results" / "test.json").read_text())
-    with load(workdir):
-        pass  # by its directory alone
-    from bigmodel_jax.data.readers.synthetic_translations import Reader
-
     texts = [x["text"] for x in Reader(640, 96).examples("test", range(20))]
     predict(str(workdir), iter(texts), 8, "jsonl")
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -67,6 +65,14 @@ def test_a_long_text_is_cut_with_a_note_and_an_empty_one_is_answered(workdir, ca
         show = run.table()
         show(found)
     assert "The dog sees" in capsys.readouterr().out
+
+
+def test_it_does_not_write_on_from_a_prompt(workdir):
+    with (
+        pytest.raises(UserError, match="answers a text and writes on from none.*`predict`"),
+        load_writer(workdir, Sampling()),
+    ):
+        pass
 
 
 def test_predict_searches_as_the_evaluation_at_the_end_does():
