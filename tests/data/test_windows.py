@@ -131,8 +131,9 @@ def test_what_stands_around_a_pair_is_that_of_the_tokenizers_own_template(tmp_pa
         "t5": ("$A [SEP] $B [SEP]", ((sep,), (sep,), (sep,))),  # nothing to stand for no answer
     }
     for name, (template, expected) in templates.items():
+        single = "$A [SEP]" if name == "t5" else "[CLS] $A [SEP]"
         package.post_processor = processors.TemplateProcessing(
-            single="$A", pair=template, special_tokens=ids
+            single=single, pair=template, special_tokens=ids
         )
         package.save(str(tmp_path / f"{name}.json"))
         for kind in (raw, published):
