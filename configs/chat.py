@@ -54,7 +54,6 @@ def get_config(arg=None):
         batch_size=8,
     )
     config.model = dict(name="pretrained", head="lm", dropout=0.1)
-    config.init_from.drop = (r"(classifier|pool)/.*",)
     config.task = dict(name="next_token", chunk=0 if arg.tiny else 64)
     config.optimizer = dict(name="adamw", lr=3e-4, weight_decay=0.01, clip=1.0, b2=0.98)
     config.optimizer.schedule = dict(name="cosine", warmup="5%", end=0.1)

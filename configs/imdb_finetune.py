@@ -56,8 +56,6 @@ def get_config(arg=None):
     config.data.tokenizer = dict(name="pretrained")
     config.model = dict(name="pretrained", head="classify", pooling="mean", dropout=0.1)
     config.task = dict(name="classify")
-    config.init_from.drop = (r"(mlm|head)/.*",)
-    config.init_from.fresh = ("classifier/.*",)
     config.optimizer = dict(name="adamw", lr=2e-4, weight_decay=0.01, clip=1.0, b2=0.98)
     config.optimizer.schedule = dict(name="linear", warmup="10%")
     config.duration = "4 epochs"

@@ -50,7 +50,7 @@ class Source(InMemory):
 
     Args:
         path: a file, a folder or a pattern; files named train, val, test are these splits.
-        reader: spec of a reader of such examples, such as synthetic_choices, in place of `path`.
+        reader: spec of a reader of such examples, such as synthetic_endings, in place of `path`.
         context_column, question_column: of the texts; the latter may be None.
         choice_columns: of the choices: one that is a list, or one for each; the last of these may be
             empty in a line, which then has fewer.

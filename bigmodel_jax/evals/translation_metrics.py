@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bigmodel_jax.errors import UserError, nearest
+from bigmodel_jax.evals.bootstrap import bootstrap
 
 DRAWS, SEED = 1000, 12345  # of texts, with return; sacrebleu's own numbers
 ROUGE = ("rouge1", "rouge2", "rougeL")
@@ -82,12 +83,11 @@ def _rouge(hypotheses, references):
 
     scorer = RougeScorer(list(ROUGE), use_stemmer=True)
     rows = [scorer.score(*pair) for pair in zip(references, hypotheses, strict=True)]
-    chosen = np.random.default_rng(SEED).integers(0, len(rows), (DRAWS, len(rows)))
     version = importlib.metadata.version("rouge-score")
     found = {}
     for name in ROUGE:
         values = 100 * np.array([row[name].fmeasure for row in rows])
-        low, high = np.percentile(values[chosen].mean(1), (2.5, 97.5))
+        low, high = bootstrap(values, SEED, DRAWS)
         signature = f"nrefs:1|bs:{DRAWS}|seed:{SEED}|stemmer:yes|f:1|version:{version}"
         found[name] = Score(float(values.mean()), float(high - low) / 2, signature)
     return found

@@ -32,12 +32,6 @@ def parse(line: str) -> Axes:
     return Axes(tuple(tuple((a or b).split()) for a, b in groups), tuple(ours.split()))
 
 
-def parts(line: str) -> int:
-    """How many of our arrays lie side by side in one of theirs."""
-    numbers = [int(name) for group in _groups(line) for name in group if name.isdigit()]
-    return math.prod(numbers)
-
-
 def shape(line: str, ours: Sequence[int]) -> tuple[int, ...]:
     """The shape of theirs, from that of ours."""
     if not line:
