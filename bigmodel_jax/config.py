@@ -26,6 +26,8 @@ CLASSES = {
     "data.readers": "Reader",
     "data.tokenizers": "Tokenizer",
     "data.transforms": "Transform",
+    "data.image_transforms": "Transform",
+    "data.batch_transforms": "Transform",
 }
 
 # Everything a config may say, with what it means to leave it out.

@@ -108,6 +108,8 @@ def make_plan(config: dict, data_dir: str, mesh: jax.sharding.Mesh) -> Plan:
     optimizer = optim.build(config["optimizer"], clock, variables["params"])
     _check_batch(source, optimizer, mesh)
     step = task.step(optimizer)
+    if hasattr(source, "augment"):
+        step = steps.augmented(source.augment, step)
     if config["ema"]:
         step = steps.chain(step, steps.ema(config["ema"]))
     state = jax.eval_shape(lambda v: steps.create_state(step, v), variables)

@@ -22,6 +22,7 @@ from bigmodel_jax.optim import Optimizer
 
 Variables = dict[str, Any]
 Batch = Any
+AUGMENT = 0x41554721  # a stream of chance apart from those that a step splits off, 0, 1, 2, ...
 
 
 class TrainState(struct.PyTreeNode):
@@ -234,6 +235,15 @@ def rollout(reset, act, length: int, learn: Step, name: str = "environment") -> 
 def before(transform, step: Step) -> Step:
     """Applies `transform(batch) -> batch` inside the jitted step."""
     return Step(step.init, lambda state, batch, rng: step.update(state, transform(batch), rng))
+
+
+def augmented(augment, step: Step) -> Step:
+    """Applies `augment(batch, rng) -> batch` inside the jitted step; the step's own rng stays as it is."""
+
+    def update(state, batch, rng):
+        return step.update(state, augment(batch, jax.random.fold_in(rng, AUGMENT)), rng)
+
+    return Step(step.init, update)
 
 
 def counted(step: Step) -> Step:

@@ -41,7 +41,7 @@ def resolve_data(
     substitute, strict = None, strict or bool(data.pop("strict", False))
     if data.get("path") and "candidates" in data:
         del data["candidates"]  # the user's own text instead
-    labelled = data.get("name") == "text"  # others look into their readers themselves
+    labelled = data.get("name") in ("text", "images")  # others look into their readers themselves
     if "candidates" not in data and not (labelled and "reader" in data):
         return _with_absolute_paths(data), None
     if "candidates" in data:

@@ -15,7 +15,10 @@ from bigmodel_jax.tasks import labelled
 
 
 class Task(labelled.Task):
-    """One "label" [batch] int32 for each text.
+    """One "label" [batch] int32 for each text or image.
+
+    Of mixed images (data/batch_transforms/mix.py) the loss is that of "label" and of "other_label", by
+    the "share" of the first, which for these losses is that of the mixed label.
 
     Args:
         loss: "softmax" cross-entropy; "sigmoid", a binary cross-entropy for each class against the
@@ -24,6 +27,7 @@ class Task(labelled.Task):
         class_weights: of the loss, one for each class; the mean is over weights. "balanced" counts
             the training part, and lets all of its classes weigh the same in sum; a class that it
             lacks gets 1.
+        mean, std: of images; see labelled.Task.
     """
 
     own = ("class_weights",)
@@ -34,8 +38,10 @@ class Task(labelled.Task):
         loss: str = "softmax",
         label_smoothing: float = 0.0,
         class_weights: Sequence[float] | Literal["balanced"] | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
     ):
-        super().__init__(model)
+        super().__init__(model, mean, std)
         if loss not in (known := ("softmax", "sigmoid", "squared_error")):
             raise UserError(f"config.task.loss is {loss!r}.{nearest(loss, known)}")
         self.kind = loss
@@ -78,7 +84,11 @@ class Task(labelled.Task):
     def loss(self, variables, batch, rng, *, train):
         labels = batch["label"]
         logits, updates = self.apply(variables, batch, rng, train=train)
-        values = self.values(logits, labels, self.label_smoothing if train else 0.0)
+        smoothing = self.label_smoothing if train else 0.0
+        values = self.values(logits, labels, smoothing)
+        if "other_label" in batch:
+            other = self.values(logits, batch["other_label"], smoothing)
+            values = batch["share"] * values + (1 - batch["share"]) * other
         weight = batch["valid"].astype(jnp.float32)
         if self.class_weights == "balanced":
             weight *= variables["class_weights"][labels]

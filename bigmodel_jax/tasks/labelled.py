@@ -1,4 +1,7 @@
-"""What the tasks with one target for each text share: what the model reads, its logits."""
+"""What the tasks with one target for each text or image share: what the model reads, its logits."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,13 +22,29 @@ FITTING = {
 
 
 class Task(base.Task):
-    """For models from "tokens" and "mask" to logits [batch, classes]."""
+    """For models from "tokens" and "mask", or from "image", to logits [batch, classes].
+
+    Args:
+        mean, std: of each channel of images, 0 to 1, by which the model's input is brought to a mean
+            of 0 and a deviation of 1; filled in from the data.
+    """
 
     target = "class"  # what a label is: a class, any number of "labels", or a "number"
     evaluator = "classification"  # the one in evals/ for such labels
     applied = "labelled"  # the one in applied/
 
+    def __init__(
+        self,
+        model: Any,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+    ):
+        super().__init__(model)
+        self.mean, self.std = mean, std
+
     def inputs(self, batch):
+        if "image" in batch:
+            return (normalised(batch["image"], self.mean, self.std),)
         return batch["tokens"], batch["mask"]
 
     def check(self, source) -> None:
@@ -58,3 +77,17 @@ class Task(base.Task):
         options = {} if presence is None else {"presence": presence}
         logits, _ = self.apply(variables, batch, None, train=False, **options)
         return logits.astype(jnp.float32)
+
+
+def normalised(
+    image: jax.Array, mean: Sequence[float] | None, std: Sequence[float] | None
+) -> jax.Array:
+    """Pixels of 0 to 255, `[batch, height, width, channels]`, as a model's float32 input.
+
+    Args:
+        mean, std: of each channel, on a scale of 0 to 1; None leaves 0 to 1.
+    """
+    pixels = image.astype(jnp.float32) / 255
+    if mean is None or std is None:
+        return pixels
+    return (pixels - jnp.asarray(mean, jnp.float32)) / jnp.asarray(std, jnp.float32)

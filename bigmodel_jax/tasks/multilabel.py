@@ -1,6 +1,6 @@
 """Multi-label classification: any number of labels for each example."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import jax
@@ -21,6 +21,7 @@ class Task(labelled.Task):
         label_smoothing: of the training loss; evaluation does not smooth.
         pos_weight: "balanced" multiplies the loss of a label that is there by (examples without it)
             / (examples with it), counted in the training part.
+        mean, std: of images; see labelled.Task.
     """
 
     target, evaluator = "labels", "multilabel"
@@ -31,8 +32,10 @@ class Task(labelled.Task):
         model: Any,
         label_smoothing: float = 0.0,
         pos_weight: Literal["balanced"] | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
     ):
-        super().__init__(model)
+        super().__init__(model, mean, std)
         if pos_weight not in (None, "balanced"):
             raise UserError(
                 f'config.task.pos_weight is {pos_weight!r}, but it is "balanced" or left out.'

@@ -1,6 +1,6 @@
 """Regression: a number for each example."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import jax
@@ -23,13 +23,20 @@ class Task(labelled.Task):
     Args:
         loss: "squared" error, or "huber", which beyond one deviation grows linearly (Huber 1964),
             so that outliers count for less.
+        mean, std: of images; see labelled.Task.
     """
 
     target, evaluator = "number", "regression"
     own = ("scaling",)
 
-    def __init__(self, model: Any, loss: Literal["squared", "huber"] = "squared"):
-        super().__init__(model)
+    def __init__(
+        self,
+        model: Any,
+        loss: Literal["squared", "huber"] = "squared",
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+    ):
+        super().__init__(model, mean, std)
         if loss not in (known := ("squared", "huber")):
             raise UserError(f"config.task.loss is {loss!r}.{nearest(loss, known)}")
         self.values = losses.squared_error if loss == "squared" else losses.huber

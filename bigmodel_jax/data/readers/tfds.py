@@ -37,16 +37,12 @@ class Reader:
         pair_key: str | None = None,
         data_dir: str | None = None,
     ):
-        data_dir = data_dir or prepared.default_data_dir()
-        folder = prepared.find(dataset, data_dir)
-        if folder is None:
-            raise Unavailable(_not_prepared(dataset, data_dir))
         import tensorflow_datasets as tfds
 
-        self.name, self._folder = dataset, folder
+        self.name = dataset
+        self._folder, self._builder = open_prepared(dataset, data_dir)
         self._text_key, self._label_key, self._pair_key = text_key, label_key, pair_key
         self.pairs = pair_key is not None
-        self._builder: Any = tfds.builder_from_directory(folder)
         features = self._builder.info.features
         for key in (text_key, label_key, pair_key):
             if key is not None and key not in features:
@@ -78,6 +74,21 @@ class Reader:
                 label = {} if self._label_key is None else {"label": int(record[self._label_key])}
                 pair = {} if self._pair_key is None else {"pair": _text(record[self._pair_key])}
                 yield {"text": _text(record[self._text_key]), **label, **pair}
+
+
+def open_prepared(dataset: str, data_dir: str | None) -> tuple[Path, Any]:
+    """(the folder of a prepared data set, tfds's builder of it).
+
+    Raises:
+        Unavailable: it is not prepared.
+    """
+    data_dir = data_dir or prepared.default_data_dir()
+    folder = prepared.find(dataset, data_dir)
+    if folder is None:
+        raise Unavailable(_not_prepared(dataset, data_dir))
+    import tensorflow_datasets as tfds
+
+    return folder, tfds.builder_from_directory(folder)
 
 
 def _text(value: bytes | str) -> str:

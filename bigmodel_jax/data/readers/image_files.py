@@ -1,0 +1,69 @@
+"""The user's own images: class folders, an archive of them, idx files, NumPy arrays."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bigmodel_jax.data.image_sets import arrays, folders, idx
+from bigmodel_jax.data.readers import Unavailable, mixed
+from bigmodel_jax.errors import UserError, nearest
+
+
+class Reader:
+    """Labelled images at a path: a folder, .zip, .tar or .npz; see data/image_sets for the layouts.
+
+    Raises:
+        Unavailable: there is nothing at `path`.
+        UserError: what is there is none of those, is damaged, or has faults; names them.
+    """
+
+    synthetic = False
+
+    def __init__(self, path: str = "", data_dir: str | None = None):
+        del data_dir  # for prepared data sets
+        if not path:
+            raise UserError(
+                "Where are your images? --config.data.path=FOLDER_OR_ARCHIVE names them."
+            )
+        self._set = open_set(Path(path).expanduser())
+        self.name, self.label_names = self._set.name, self._set.label_names
+        self.splits = {split: len(labels) for split, labels in self._set.labels.items()}
+
+    def fingerprint(self) -> str:
+        """sha256 of what the set says of itself: see its `identity`."""
+        digest = hashlib.sha256()
+        for line in self._set.identity():
+            digest.update(f"{line}\n".encode())
+        return digest.hexdigest()
+
+    def examples(self, split: str, indices: Sequence[int] | None = None) -> Iterator[dict]:
+        """Yields {"image": bytes or uint8 array, "label": int}, in a fixed mixed order."""
+        if split not in self.splits:
+            raise UserError(f"{self.name} has no split {split!r}.{nearest(split, self.splits)}")
+        order = mixed(self.splits[split])
+        for i in order if indices is None else order[np.asarray(indices, np.int64)]:
+            yield {
+                "image": self._set.read(split, int(i)),
+                "label": int(self._set.labels[split][i]),
+            }
+
+    def place(self, split: str, i: int) -> str:
+        """What to call an image in a message."""
+        return self._set.place(split, int(mixed(self.splits[split])[i]))
+
+
+def open_set(path: Path) -> Any:
+    """The images at a path; see image_sets."""
+    if not path.exists():
+        raise Unavailable(f"There is no file or folder {path}.")
+    if idx.is_here(path):
+        return idx.Set(path)
+    if path.suffix.lower() == ".npz":
+        return arrays.Set(path)
+    if path.is_dir() or path.suffix.lower() in folders.ARCHIVES:
+        return folders.Set(path)
+    kinds = f"a folder, {', '.join(folders.ARCHIVES)} or .npz"
+    raise UserError(f"{path} is none of the kinds that hold images: {kinds}.")

@@ -1,0 +1,56 @@
+"""Classifies the user's own images: a folder of class folders in, a classifier and a report out.
+
+    python -m bigmodel_jax.main --config=configs/folder.py --config.data.path=FOLDER
+
+FOLDER holds CLASS/NAME.jpg, or train/CLASS/NAME.jpg and so on for val and test; or it is a .zip or .tar
+of such, an .npz of arrays, or MNIST's kind of files (bigmodel_jax/data/image_sets). Without a test or
+validation part both are cut from train, 80/10/10. Not yet run to a result.
+
+    size=64     pixels of height and width that the model sees
+    gray        one channel
+"""
+
+from ml_collections import ConfigDict
+
+from bigmodel_jax.config import DEFAULTS, parse_arg
+
+
+def get_config(arg=None):
+    arg = parse_arg(arg, tiny=False, seed=0, size=64, gray=False)
+    config = ConfigDict(DEFAULTS)
+    config.seed = arg.seed
+    config.data = dict(
+        name="images",
+        reader=dict(name="image_files"),
+        path="",
+        splits=dict(train="train[:90%]", val="train[90%:]", test="test"),
+        image_size=arg.size,
+        channels=1 if arg.gray else 3,
+        batch_size=64,
+        transforms=(
+            dict(name="random_resized_crop", size=arg.size, scale=(0.25, 1.0)),
+            dict(name="flip"),
+        ),
+    )
+    config.model = dict(
+        name="vit", patch_size=8, width=128, num_layers=4, num_heads=4, pooling="mean"
+    )
+    config.task = dict(name="classify", label_smoothing=0.1)
+    config.optimizer = dict(name="adamw", lr=1e-3, weight_decay=0.05, clip=1.0)
+    config.optimizer.schedule = dict(name="cosine", warmup="5%")
+    config.duration = "30 epochs"
+    config.evals = dict(
+        val=dict(name="classification", split="val", every="1 epochs"),
+        test=dict(name="classification", split="test", every="end"),
+    )
+    config.early_stopping = dict(metric="val/accuracy", mode="max", patience=0)
+    if arg.tiny:
+        config.data.reader = dict(name="synthetic_images", train_size=320, test_size=64, size=24)
+        config.data.update(image_size=16, batch_size=16)
+        config.data.transforms = (
+            dict(name="random_resized_crop", size=16, scale=(0.5, 1.0)),
+            dict(name="flip"),
+        )
+        config.model.update(patch_size=4, width=32, num_layers=2, num_heads=2)
+        config.duration = "4 epochs"
+    return config
