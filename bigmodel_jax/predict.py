@@ -1,4 +1,4 @@
-"""Applies a trained model to texts, and explains what it answers.
+"""Applies a trained model to texts or images, and explains what it answers.
 
 Of labelled texts it gives the probabilities, of a tagger's the entities, of a masked language model's
 the tokens that may stand for each mask, of a language model's how surprising each text is (`generate`
@@ -13,9 +13,10 @@ an encoder-decoder its answer, such as a translation.
     python -m bigmodel_jax.predict --workdir=runs/gpt_shakespeare --file=sonnets.txt
     python -m bigmodel_jax.predict --workdir=runs/squad --text="Who wrote it?" --pair_text="..."
     python -m bigmodel_jax.predict --workdir=runs/multi30k-en-de --file=english.txt
+    python -m bigmodel_jax.predict --workdir=runs/folder --image=cat.jpg --image=FOLDER
     cat reviews.txt | python -m bigmodel_jax.predict --workdir=runs/imdb --format=jsonl > labels.jsonl
 
-Without --text and --file it reads standard input, a text a line. One row of output for each text, in
+Without --text, --image and --file it reads standard input, a text or the path of an image a line. One row of output for each text, in
 order, as soon as its batch is done; all else that is said goes to standard error.
 """
 
@@ -31,6 +32,7 @@ from absl import flags
 from bigmodel_jax.applied import Explaining, Text
 from bigmodel_jax.data import records
 from bigmodel_jax.data.compressed import extension, open_plain
+from bigmodel_jax.data.image_sets.folders import EXTENSIONS as IMAGES
 from bigmodel_jax.data.lines import Lines
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.runtime import run_main
@@ -48,6 +50,9 @@ def define_flags() -> None:
         "A file: .csv, .tsv, .jsonl or .parquet, else a text a line; all but .parquet may be "
         "compressed: .gz, .zst.",
     )
+    flags.DEFINE_multi_string(
+        "image", [], "Of a run on images: a file, or a folder of them; may be given several times."
+    )
     flags.DEFINE_string("text_column", "text", "Of a .csv, .tsv, .jsonl or .parquet file.")
     flags.DEFINE_string("pair_column", None, "The same, of the second text of a pair.")
     flags.DEFINE_enum("format", "table", ["table", "jsonl"], "Of the output.")
@@ -64,8 +69,8 @@ def main() -> None:
     options = flags.FLAGS
     if not options.workdir:
         raise UserError("--workdir=DIR says which run to apply, and is missing.")
-    if options.text and options.file:
-        raise UserError("--text and --file both name texts: give one of them.")
+    if sum(map(bool, (options.text, options.file, options.image))) > 1:
+        raise UserError("--text, --file and --image all name what to answer: give one of them.")
     if options.pair_text and len(options.pair_text) != len(options.text):
         raise UserError(
             f"There are {len(options.text)} --text and {len(options.pair_text)} --pair_text: "
@@ -78,6 +83,8 @@ def main() -> None:
         texts = zip(options.text, options.pair_text, strict=True)
     elif options.text:
         texts = iter(options.text)
+    elif options.image:
+        texts = images(options.image)
     elif options.file:
         path = Path(options.file).expanduser()
         texts = read(path, options.text_column, options.pair_column)
@@ -90,7 +97,8 @@ def main() -> None:
     explaining = None
     if options.explain or options.explain_class or options.explain_html:
         explaining = Explaining(options.explain_class, options.explain_html)
-    if not predict(options.workdir, texts, batch_size, options.format, explaining, tabs):
+    reads = "images" if options.image else "texts" if options.text or options.file else None
+    if not predict(options.workdir, texts, batch_size, options.format, explaining, tabs, reads):
         raise UserError(f"There are no texts in {options.file or 'standard input'}.")
 
 
@@ -101,20 +109,28 @@ def predict(
     form: str,
     explaining: Explaining | None = None,
     tabs: bool = False,
+    reads: str | None = None,
 ) -> int:
     """Prints what the run says of `texts`, batch by batch; how many there were.
 
     Args:
         tabs: for a run on pairs, a text is cut into two at its first tab.
+        reads: "texts", or "images", whose paths they are; None for whatever the run reads.
+
+    Raises:
+        UserError: the run reads the other; or any of applied.load_answers.
     """
     from bigmodel_jax.applied.base import load_answers
 
     count = 0
     with contextlib.ExitStack() as stack:
         run = stack.enter_context(load_answers(workdir))
+        if reads not in (None, run.reads):
+            way = {"texts": "--text or --file", "images": "--image"}[run.reads]
+            raise UserError(f"{workdir} is a run on {run.reads}: name them with {way}.")
         reader = (run.config["data"].get("reader") or {}).get("name", "")
         if reader.startswith("synthetic_"):
-            print(f"NOTE: this run was trained on {reader}, not on real texts.", file=sys.stderr)
+            print(f"NOTE: this run was trained on {reader}, not on real data.", file=sys.stderr)
         show = stack.enter_context(run.shown(form, explaining))
         for batch in batches(run.texts(texts, tabs), batch_size):
             rows = batch_size if count else 0  # a lone batch need not be padded
@@ -146,6 +162,19 @@ def read(path: Path, text_column: str = "text", pair_column: str | None = None) 
     else:
         with open_plain(path) as file:
             yield from (line.rstrip("\r\n") for line in Lines(path, file))
+
+
+def images(paths: Iterable[str]) -> Iterator[str]:
+    """The files among some paths, and the images below the folders, in the order of their names."""
+    for path in paths:
+        given = Path(path).expanduser()
+        if not given.is_dir():
+            yield path
+            continue
+        found = [p for p in sorted(given.rglob("*")) if p.suffix.lower() in IMAGES]
+        if not found:
+            raise UserError(f"There are no images in {path}, of the kinds {', '.join(IMAGES)}.")
+        yield from map(str, found)
 
 
 def batches(texts: Iterable[Text], size: int) -> Iterator[list[Text]]:

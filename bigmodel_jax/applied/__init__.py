@@ -1,4 +1,4 @@
-"""What a run says of texts, one kind of answer a file.
+"""What a run says of texts or images, one kind of answer a file.
 
 A task's `applied` names the file, whose class `Answers` is a run that answers (base.py): `predict`
 needs to know no more. `--explain` is of those whose answers are labels or a number.

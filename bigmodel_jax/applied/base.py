@@ -17,13 +17,15 @@ from bigmodel_jax.errors import UserError
 
 
 class Answers(apply.Loaded, abc.ABC):
-    """A run that answers texts.
+    """A run that answers texts, or images.
 
     Attributes:
-        data: the sources whose way to prepare texts it knows.
+        data: the sources whose way to prepare them it knows.
+        reads: "texts"; or "images", whose paths then stand in place of texts.
     """
 
     data: tuple[str, ...] = ()
+    reads = "texts"
 
     def texts(self, given: Iterable[Text], tabs: bool) -> Iterator[Text]:
         """The texts as the run reads them, checked one by one.
@@ -129,7 +131,8 @@ def load_answers(workdir: str | Path) -> Iterator[Answers]:
     """
     settings = rundir.read_config(workdir)
     task, data = experiment.make_task(settings), settings["data"]["name"]
-    name = getattr(task, "applied", None)
+    source = config.component("data", data)
+    name = getattr(source, "applied", getattr(task, "applied", None))
     if name is None:
         raise UserError(
             f"{workdir} is a run of the task {settings['task']['name']!r}, which says nothing of texts."

@@ -26,6 +26,8 @@ from bigmodel_jax.data.order import Epochs, Plan, batches_per_epoch, plan_epoch
 from bigmodel_jax.data.pixels import check_channels
 from bigmodel_jax.errors import UserError
 
+SAMPLES = 32  # images to be looked at
+
 
 @flax.struct.dataclass
 class Rows:
@@ -62,6 +64,7 @@ class Source:
     """
 
     target = "class"
+    applied = "pictures"  # what in applied/ knows how images are prepared
 
     def __init__(
         self,
@@ -172,22 +175,8 @@ class Source:
 
     def batch(self, step: int) -> dict[str, np.ndarray] | Rows:
         """The rows of this process in the batch of a step; a pure function of (seed, step)."""
-        rows = np.split(self.rows(step), self.process[1])[self.process[0]]
-        valid = rows >= 0
-        index = np.where(valid, rows, 0).astype(np.int32)
-        label = np.where(valid, self.labels[index], 0)
-        if self.resident:
-            return Rows(index, label, valid)
-        first = self.process[0] * len(rows)  # of this process's rows in the whole batch
-        transformed = self.training and self._work.transforms
-        # (seed, epoch) alone would start the same generator as (seed, epoch, 0, 0).
-        seeds = [(self.seed, step, first + row, 1) for row in range(len(rows))]
-        image = np.zeros(self.peek()["image"].shape, np.uint8)
-        chosen = np.flatnonzero(valid)
-        image[valid] = self._pixels(
-            index[valid], [seeds[i] for i in chosen] if transformed else None
-        )
-        return {"image": image, "label": label, "valid": valid}
+        rows = self._share(step)
+        return rows if self.resident else self._on_host(rows, step)
 
     def store(self) -> np.ndarray:
         """What a resident source keeps on the device: all pixels."""
@@ -200,7 +189,7 @@ class Source:
         image = jnp.where(rows.valid[:, None, None, None], store[rows.index], 0)
         return {"image": image, "label": rows.label, "valid": rows.valid}
 
-    def augment(self, batch: dict[str, jax.Array], rng: jax.Array) -> dict[str, jax.Array]:
+    def augment(self, batch: dict[str, Any], rng: jax.Array) -> dict[str, Any]:
         """The batch after all batch_transforms, inside the jitted step."""
         keys = jax.random.split(rng, len(self._batch_transforms) + 1)
         for transform, key in zip(self._batch_transforms, keys, strict=False):
@@ -213,9 +202,16 @@ class Source:
         return plan.indices[position]
 
     def save_assets(self, folder: Path) -> None:
-        """Writes what a reader of predictions needs: the names of the classes."""
+        """Writes what a reader of predictions needs, the names of the classes; and for people to look at
+        images of the first step as the model may see them, samples.npz.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         save_labels(folder, self.label_names, self.target)
+        batch = self._on_host(self._share(0), 0)
+        seen = self.augment(batch, jax.random.key(self.seed))
+        shown = np.flatnonzero(batch["valid"])[:SAMPLES]
+        image = np.asarray(seen["image"])[shown].round().astype(np.uint8)
+        np.savez(folder / "samples.npz", image=image, label=batch["label"][shown])
 
     def say(self, note: str) -> None:
         """Tells the user something, once for all processes."""
@@ -245,6 +241,24 @@ class Source:
                 f"{count} cannot be read, and {'are' if len(bad) > 1 else 'is'} left out: {named}."
             )
         return found
+
+    def _share(self, step: int) -> Rows:
+        """This process's part of the batch of a step."""
+        rows = np.split(self.rows(step), self.process[1])[self.process[0]]
+        valid = rows >= 0
+        index = np.where(valid, rows, 0).astype(np.int32)
+        return Rows(index, np.where(valid, self.labels[index], 0), valid)
+
+    def _on_host(self, rows: Rows, step: int) -> dict[str, np.ndarray]:
+        """The batch of those rows."""
+        first = self.process[0] * len(rows.valid)  # of this process's rows in the whole batch
+        chosen, seeds = np.flatnonzero(rows.valid), None
+        if self.training and self._work.transforms:
+            # (seed, epoch) alone would start the same generator as (seed, epoch, 0, 0).
+            seeds = [(self.seed, step, first + int(row), 1) for row in chosen]
+        image = np.zeros(self.peek()["image"].shape, np.uint8)
+        image[chosen] = self._pixels(rows.index[chosen], seeds)
+        return {"image": image, "label": rows.label, "valid": rows.valid}
 
     def _pixels(self, indices, seeds) -> np.ndarray:
         """Examples of this split; with `seeds`, transformed."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from bigmodel_jax import config as configs
 from bigmodel_jax import rundir, writers
+from bigmodel_jax.data import encoding
 from bigmodel_jax.reports import recorded
 from bigmodel_jax.reports.page import (
     Code,
@@ -23,7 +24,7 @@ from bigmodel_jax.reports.page import (
     to_html,
     to_markdown,
 )  # fmt: skip
-from bigmodel_jax.reports.plots import curves, evaluations, style
+from bigmodel_jax.reports.plots import curves, evaluations, pictures, style
 from bigmodel_jax.reports.recorded import Run
 
 
@@ -42,7 +43,7 @@ def make(workdir: str | Path) -> Path:
         rundir.replace(plots / file, style.png(figure))
         return Figure(f"plots/{file}", alt, style.svg(figure, name, alt))
 
-    parts = [*_opening(run), *_results(run), *_learning(run, picture)]
+    parts = [*_opening(run), *_results(run), *_learning(run, picture), *_samples(run, picture)]
     for name, result in run.results.items():
         parts += _evaluation(run, name, result, picture)
     parts += [*_config(run), *_environment(run)]
@@ -157,6 +158,20 @@ def _learning(run: Run, picture) -> list[Part]:
     return parts
 
 
+def _samples(run: Run, picture) -> list[Part]:
+    """What the network sees: images of the first step, transformed."""
+    file = run.path / "assets" / "samples.npz"
+    if not file.is_file():
+        return []
+    with np.load(file) as held:
+        images, labels = held["image"], held["label"]
+    names = encoding.load_labels(run.path / "assets")
+    shown = style.legible(list(names))
+    figure = pictures.plot(images, [shown[i] for i in labels], "Training images")
+    alt = "Images of the first training step with their labels"
+    return [Heading("What the network sees"), picture("samples", alt, figure)]
+
+
 def _evaluation(run: Run, name: str, result: Mapping, picture) -> list[Part]:
     parts: list[Part] = [Heading(f"{name}: {result.get('examples', 0):,} examples")]
     file = run.path / "results" / f"{name}.npz"
@@ -189,7 +204,7 @@ def _evaluation(run: Run, name: str, result: Mapping, picture) -> list[Part]:
             shlex.join(command).replace("'", "").format("report"),
         ]
         parts.append(Code("\n".join(lines)))
-    return parts + _mistakes(name, result)
+    return parts + _mistakes(name, result, arrays, picture)
 
 
 def _confused(names, result, arrays) -> list[Part]:
@@ -202,13 +217,17 @@ def _confused(names, result, arrays) -> list[Part]:
     return [Paragraph("The most frequent confusions:"), Table(header, rows)] if rows else []
 
 
-def _mistakes(name, result) -> list[Part]:
+def _mistakes(name, result, arrays, picture) -> list[Part]:
     found = result.get("mistakes")
     if found is None:
         return []
     if not found:
         return [Paragraph(f"There is no mistake on {name}.")]
     parts: list[Part] = [Heading(f"The {len(found)} most confident mistakes on {name}")]
+    if "mistaken" in arrays:
+        captions = [f"{m['predicted']}, not {m['label']}" for m in found]
+        figure = pictures.plot(arrays["mistaken"], captions, f"Mistakes on {name}")
+        parts.append(picture(f"{name}-mistakes", f"The images mistaken on {name}", figure))
     for i, mistake in enumerate(found):
         label, predicted = mistake["label"], mistake["predicted"]
         if "probability" in mistake:

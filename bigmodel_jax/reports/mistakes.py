@@ -14,7 +14,7 @@ def kept(evaluator: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """(what goes to results/NAME.json besides the metrics, what goes to NAME.npz).
 
     The first holds "mistakes", as `mistakes` lists them, with the text of each where the
-    evaluator's source has texts.
+    evaluator's source has texts; where it has images, the second holds those, "mistaken".
     """
     rest, arrays = split(getattr(evaluator, "details", {}))
     if "labels" in arrays:
@@ -24,6 +24,9 @@ def kept(evaluator: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             for mistake, text in zip(found, texts([m["index"] for m in found]), strict=True):
                 mistake["text"] = text if len(text) <= LETTERS else text[: LETTERS - 1] + "…"
         rest["mistakes"] = found
+        images = getattr(evaluator.source, "images", None)
+        if images and found:
+            arrays["mistaken"] = images([m["index"] for m in found])
     return rest, arrays
 
 

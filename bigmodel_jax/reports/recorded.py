@@ -32,7 +32,7 @@ class Run(NamedTuple):
     @property
     def generated(self) -> bool:
         reader = self.config["data"].get("reader", {})
-        return self.about.get("generated", reader.get("name") == "synthetic_reviews")
+        return self.about.get("generated", reader.get("name", "").startswith("synthetic_"))
 
     @property
     def best(self) -> int | None:

@@ -38,8 +38,8 @@ class Transform:
 
     def _box(self, width, height, rng):
         for _ in range(ATTEMPTS):
-            area = width * height * rng.uniform(*self.scale)
-            ratio = math.exp(rng.uniform(*map(math.log, self.ratio)))
+            area = width * height * rng.uniform(self.scale[0], self.scale[1])
+            ratio = math.exp(rng.uniform(math.log(self.ratio[0]), math.log(self.ratio[1])))
             w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
             if 0 < w <= width and 0 < h <= height:
                 left, top = int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1))
