@@ -19,6 +19,7 @@ import numpy as np
 
 from bigmodel_jax import experiment, rundir, sharding
 from bigmodel_jax.checkpoint import restore_variables
+from bigmodel_jax.config import component
 from bigmodel_jax.data import encoding, tokenized
 from bigmodel_jax.data.rows import around, cut
 from bigmodel_jax.errors import UserError
@@ -55,7 +56,11 @@ class Loaded:
             self.variables, self.task = {**self.variables, "params": params}, self.task.task
 
     def example(self) -> dict[str, np.ndarray]:
-        """A batch, of which only the shapes matter: of tokens, as language models have them."""
+        """A batch, of which only the shapes matter: of tokens, unless the kind of data says another."""
+        data = self.config["data"]
+        kind: Any = component("data", data["name"])
+        if hasattr(kind, "example"):
+            return kind.example(data, self.rows)
         tokens = np.zeros((self.rows, 8), np.int32)
         read = {"source": tokens, "source_segments": tokens, "source_positions": tokens}
         return {

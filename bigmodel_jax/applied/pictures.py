@@ -11,6 +11,7 @@ from bigmodel_jax import sharding
 from bigmodel_jax.applied import Text, base
 from bigmodel_jax.applied.printing import Show
 from bigmodel_jax.data import encoding, pixels
+from bigmodel_jax.data.images import Source
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.explanations import answers
 from bigmodel_jax.explanations.answers import Answer, Meaning
@@ -29,9 +30,6 @@ class Answers(base.Answers):
         everywhere = jax.sharding.NamedSharding(self.mesh, jax.P())
         self._predict = jax.jit(self.task.predict, out_shardings=everywhere)
 
-    def example(self) -> dict[str, np.ndarray]:
-        return {"image": self._empty(self.rows)}
-
     def texts(self, given: Iterable[Text], tabs: bool) -> Iterator[Text]:
         """The paths, each of a file that is there."""
         for path in given:
@@ -42,7 +40,7 @@ class Answers(base.Answers):
     def answers(self, texts: Sequence[Text], batch_size: int = 0) -> list[Answer]:
         """What the run says of each image."""
         rows = -(-max(batch_size, len(texts)) // self.rows) * self.rows
-        images = self._empty(rows)
+        images = Source.example(self.config["data"], rows)["image"]
         for i, path in enumerate(texts):
             images[i] = self._read(Path(str(path)).expanduser())
         outputs = self._predict(self.variables, sharding.put({"image": images}, self.mesh))
@@ -65,7 +63,3 @@ class Answers(base.Answers):
         except (pixels.Unreadable, OSError) as error:
             raise UserError(f"{path} cannot be read as an image ({error}).") from error
         return pixels.to_array(pixels.fit(image, data["image_size"], data.get("crop", 1.0)))
-
-    def _empty(self, rows: int) -> np.ndarray:
-        size, channels = self.config["data"]["image_size"], self.config["data"].get("channels", 3)
-        return np.zeros((rows, size, size, channels), np.uint8)

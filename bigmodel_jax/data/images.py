@@ -165,8 +165,14 @@ class Source:
 
     def peek(self) -> dict[str, np.ndarray]:
         """A batch of this process's share, for shapes."""
-        rows = self.batch_size // self.process[1]
         size, channels, _ = self._geometry
+        given = {"image_size": size, "channels": channels}
+        return self.example(given, self.batch_size // self.process[1])
+
+    @staticmethod
+    def example(given: Mapping, rows: int) -> dict[str, np.ndarray]:
+        """A batch of padding, as config.data has it, for shapes."""
+        size, channels = given["image_size"], given.get("channels", 3)
         return {
             "image": np.zeros((rows, size, size, channels), np.uint8),
             "label": np.zeros(rows, np.int32),

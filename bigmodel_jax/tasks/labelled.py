@@ -61,7 +61,12 @@ class Task(base.Task):
             )
 
     def apply(self, variables, batch, rng, *, train, **options):
-        """As of base.Task; of a pair the model sees which text a token is of, where it knows types."""
+        """As of base.Task; of a pair the model sees which text a token is of, where it knows types.
+
+        Rows of padding do not count in the statistics of a batch of images.
+        """
+        if train and "image" in batch and "batch_stats" in variables:
+            options["mask"] = batch["valid"]
         if "types" in batch and getattr(self.model, "num_types", 0) > 1:
             options["types"] = batch["types"]
         return super().apply(variables, batch, rng, train=train, **options)

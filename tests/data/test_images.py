@@ -161,7 +161,7 @@ def test_damaged_images_are_named_and_left_out_up_to_a_limit(folder, tmp_path, c
     ("files", "message"),
     [
         ({"train/cat/1.png": 1, "train/dog/1.png": 1, "test/cow/1.png": 1}, "the class 'cow'"),
-        ({"train/cat/1.png": 1, "train/cat/2.png": 1}, "has the one class 'cat'"),
+        ({"train/cat/1.png": 1, "train/cat/2.png": 1}, "has the one class cat"),
         ({"train/cat/notes.txt": 1}, "holds no images"),
         ({"cat.png": 1, "dog.png": 1}, "lies in no class folder"),
         ({"test/cat/1.png": 1, "test/dog/1.png": 1}, "holds no folder train"),

@@ -150,7 +150,7 @@ def _sorted_out(path: Path, images: list[Entry]) -> tuple[tuple[str, ...], dict[
         found.setdefault(split, []).append((image, part[depth + by_split]))
     if "train" not in found:
         raise UserError(f"{path} holds no folder train, only {', '.join(sorted(found))}.")
-    names = tuple(sorted({label for _, label in found["train"]}))
+    names: tuple[str, ...] = tuple(sorted({label for _, label in found["train"]}))
     for split, items in found.items():
         if unknown := sorted({label for _, label in items} - set(names)):
             raise UserError(
@@ -158,7 +158,9 @@ def _sorted_out(path: Path, images: list[Entry]) -> tuple[tuple[str, ...], dict[
                 f"not; there are {', '.join(names[:10])}{', ...' * (len(names) > 10)}."
             )
     if len(names) < 2:
-        raise UserError(f"{path} has the one class {names[0]!r}: there is nothing to tell apart.")
+        raise UserError(
+            f"{path} has the one class {', '.join(names)}: there is nothing to tell apart."
+        )
     ids = {name: i for i, name in enumerate(names)}
     return names, {
         split: [Item(*entry, ids[label]) for entry, label in items]

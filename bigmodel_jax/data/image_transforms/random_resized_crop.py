@@ -33,7 +33,8 @@ class Transform:
         self.size, self.scale, self.ratio = size, scale, ratio
 
     def __call__(self, image, rng):
-        box = self._box(*image.size, rng)
+        width, height = image.size
+        box = self._box(width, height, rng)
         return image.resize((self.size, self.size), Image.Resampling.BICUBIC, box=box)
 
     def _box(self, width, height, rng):

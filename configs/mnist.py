@@ -1,0 +1,65 @@
+"""Handwritten digits: the network of every introduction, and a convolutional one.
+
+    python -m bigmodel_jax.prepare mnist --from=FOLDER
+    python -m bigmodel_jax.main --config=configs/mnist.py
+
+    mlp     784-128-10, SGD with momentum, 10 epochs; hidden=128-64 is the articles' other one
+    cnn     convolutions, batch normalisation, shifted images
+    val     learns from 9 tenths of the training part and says how good it is on the last: for choosing
+            a recipe, which was done so; else all 60,000 are learnt from
+
+FOLDER has the four published files, train-images-idx3-ubyte.gz and so on. The images lie on the device,
+and 32 steps are one dispatch. The test part is looked at once, at the end. Not yet run to a result.
+"""
+
+from ml_collections import ConfigDict
+
+from bigmodel_jax.config import DEFAULTS, parse_arg
+
+
+def get_config(arg=None):
+    arg = parse_arg(arg, ("mlp", "cnn"), tiny=False, seed=0, val=False, hidden="128")
+    config = ConfigDict(DEFAULTS)
+    config.seed = arg.seed
+    config.data = dict(
+        name="images",
+        reader=dict(name="tfds_images", dataset="mnist"),
+        splits=dict(train="train[:90%]", val="train[90%:]") if arg.val else dict(train="train"),
+        image_size=28,
+        channels=1,
+        stored=True,
+        resident=True,
+        batch_size=64,
+    )
+    config.data.splits.test = "test"
+    config.task = dict(name="classify")
+    config.repeat = 32
+    config.log_every = "320 steps"
+    config.evals = dict(test=dict(name="classification", split="test", every="end"))
+    if arg.val:
+        config.evals = dict(val=dict(name="classification", split="val", every="1 epochs"))
+    if arg.variant == "mlp":
+        config.model = dict(name="mlp", hidden=tuple(map(int, arg.hidden.split("-"))))
+        config.optimizer = dict(name="sgd", lr=0.01, momentum=0.9)
+        config.duration = "10 epochs"
+    else:
+        config.data.batch_size = 128
+        config.data.batch_transforms = (dict(name="pad_crop", pad=2, mode="zeros"),)
+        config.model = dict(name="cnn", dropout=0.3)
+        config.optimizer = dict(name="adamw", lr=3e-3, weight_decay=0.01)
+        config.optimizer.schedule = dict(name="cosine", warmup="10%")
+        config.duration = "10 epochs"
+    if arg.tiny:
+        config.data.reader = dict(
+            name="synthetic_images", train_size=640, test_size=96, size=16, channels=1
+        )
+        config.data.update(image_size=16, batch_size=16)
+        config.repeat, config.log_every = 2, "10 steps"
+        config.duration = "4 epochs"
+        if arg.variant == "cnn":
+            config.model = dict(
+                name="cnn",
+                stages=(dict(features=8, pool=2), dict(features=16, pool=2)),
+                hidden=(32,),
+            )
+    return config
