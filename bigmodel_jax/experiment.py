@@ -111,7 +111,8 @@ def make_plan(config: dict, data_dir: str, mesh: jax.sharding.Mesh) -> Plan:
     if hasattr(source, "augment"):
         step = steps.augmented(source.augment, step)
     if config["ema"]:
-        step = steps.chain(step, steps.ema(config["ema"]))
+        kept = [(k, v) for k, v in steps.AVERAGED.items() if k in variables]
+        step = steps.chain(step, *(steps.ema(config["ema"], k, of) for k, of in kept))
     state = jax.eval_shape(lambda v: steps.create_state(step, v), variables)
     state = sharding.follow(state, variables["params"], mesh).replace(variables=variables)
 
@@ -151,7 +152,7 @@ def make_init(
     def boxed():
         batch = {k: jnp.zeros((len(x) * count, *x.shape[1:]), x.dtype) for k, x in rows.items()}
         variables = task.init(jax.random.key(config["seed"]), batch)
-        return {**variables, "ema": variables["params"]} if config["ema"] else variables
+        return averaged(variables) if config["ema"] else variables
 
     return boxed
 
@@ -180,13 +181,21 @@ def fresh_state(plan: Plan, origin: Graft | None = None) -> TrainState:
         if origin is not None:
             fitted = graft.keep(origin, variables, fitted)
         if "ema" in fitted:
-            fitted = {**fitted, "ema": fitted["params"]}
+            fitted = averaged(fitted)
         variables = jax.tree.map(jax.device_put, fitted, layout.variables)
     create = jax.jit(lambda v: steps.create_state(plan.step, v), out_shardings=layout)
     return create(variables)
 
 
 def for_evaluation(variables: Mapping) -> dict:
-    """The variables that evaluation uses: the average in place of the parameters, if there is one."""
-    rest = {k: v for k, v in variables.items() if k != "ema"}
-    return {**rest, "params": variables.get("ema", variables["params"])}
+    """The variables that evaluation uses: averages in place of what they are of, if there are any."""
+    rest = {k: v for k, v in variables.items() if k not in steps.AVERAGED}
+    return {**rest, **{of: variables[k] for k, of in steps.AVERAGED.items() if k in variables}}
+
+
+def averaged(variables: Mapping) -> dict:
+    """`variables` with the averages that config.ema keeps, at their start."""
+    return {
+        **variables,
+        **{k: variables[of] for k, of in steps.AVERAGED.items() if of in variables},
+    }

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from bigmodel_jax import checkpoint, config, mapping, moves, rundir, trees
+from bigmodel_jax import checkpoint, config, mapping, moves, rundir, steps, trees
 from bigmodel_jax.data.token_files import kind_of
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.moves import Move
@@ -131,8 +131,9 @@ def load(graft: Graft, abstract: Mapping, init: Callable[[], Mapping]) -> dict[s
         sources = [read[graft.saved[source][0]] for source in targets[name].sources]
         variables[path] = _made(targets[name], x, sources, fresh.get(name))
     variables = trees.unflatten(variables)
-    if "ema" in abstract:  # in buffers of its own: a step gives those of its arguments away
-        variables["ema"] = jax.tree.map(jnp.copy, variables["params"])
+    for name in steps.AVERAGED.keys() & abstract.keys():
+        # In buffers of its own: a step gives those of its arguments away.
+        variables[name] = jax.tree.map(jnp.copy, variables[steps.AVERAGED[name]])
     return variables
 
 
@@ -160,13 +161,16 @@ def locate(given: str) -> tuple[Path, Path | None]:
 
 
 def _named(arrays: Mapping[str, Any], averaged: bool = False) -> dict[str, tuple[str, Any]]:
-    """(path, array) by name: parameters without their collection, or their average as them."""
-    chosen, other = ("ema/", "params/") if averaged else ("params/", "ema/")
-    return {
-        path.removeprefix(chosen): (path, x)
-        for path, x in arrays.items()
-        if not path.startswith(other)
-    }
+    """(path, array) by name: parameters without their collection, or averages as what they are of."""
+    found = {}
+    for path, x in arrays.items():
+        kind, _, rest = path.partition("/")
+        of = steps.AVERAGED.get(kind)
+        if kind in steps.AVERAGED.values() if averaged else of:
+            continue
+        kind = of or kind
+        found[rest if kind == "params" else f"{kind}/{rest}"] = path, x
+    return found
 
 
 def _as_read(move: Move, saved, x) -> jax.ShapeDtypeStruct:

@@ -35,6 +35,7 @@ def inherit(config: Mapping[str, Any]) -> dict[str, Any]:
         UserError: there is no such path, it is no run, a LoRA run that is not merged, a model with
             nothing to start from, or one that is too short for the data; its tokenizer is not there.
     """
+    config = _taught(config)
     model, data = config["model"], config["data"]
     tokenizer = data.get("tokenizer") or {}
     if PRETRAINED not in (model.get("name"), tokenizer.get("name")):
@@ -71,6 +72,22 @@ def inherit(config: Mapping[str, Any]) -> dict[str, Any]:
             size = max(config["model"]["vocabulary_size"], grown.vocabulary_size)
             config["model"] = {**config["model"], "vocabulary_size": size}
     return config
+
+
+def _taught(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config with the specs of a teacher taken from its run (tasks/distill.py)."""
+    task = config["task"]
+    if task["name"] != "distill" or "teacher_model" in task:
+        return dict(config)
+    path = str(Path(task.get("teacher", "")).expanduser().absolute())
+    given = rundir.read_config(path)
+    if given["task"]["name"] == "lora":
+        raise UserError(
+            f"The teacher {path} is a LoRA run: merge it first, python -m bigmodel_jax.merge."
+        )
+    spec = given["task"]["task"] if given["task"]["name"] == "distill" else given["task"]
+    taught = {"teacher": path, "teacher_model": given["model"], "teacher_task": spec}
+    return {**config, "task": {**task, **taught}}
 
 
 def child(parent: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,14 @@ def softmax_cross_entropy(
     return -(1 - label_smoothing) * chosen - label_smoothing * log_p.mean(-1)
 
 
+def focal(
+    logits: jax.Array, labels: jax.Array, gamma: float, label_smoothing: float = 0.0
+) -> jax.Array:
+    """`softmax_cross_entropy` times (1 - p)^gamma, p the label's probability (Lin et al. 2017, eq. 4)."""
+    p = jnp.exp(-softmax_cross_entropy(logits, labels))
+    return (1 - p) ** gamma * softmax_cross_entropy(logits, labels, label_smoothing)
+
+
 def sigmoid_cross_entropy(
     logits: jax.Array, targets: jax.Array, label_smoothing: float = 0.0
 ) -> jax.Array:

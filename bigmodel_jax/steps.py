@@ -22,6 +22,8 @@ from bigmodel_jax.optim import Optimizer
 
 Variables = dict[str, Any]
 Batch = Any
+# What config.ema averages, by the name of the average: statistics of batches with the parameters.
+AVERAGED = {"ema": "params", "ema_stats": "batch_stats"}
 AUGMENT = 0x41554721  # a stream of chance apart from those that a step splits off, 0, 1, 2, ...
 
 
@@ -144,8 +146,8 @@ def nonfinite(part, whole) -> jax.Array:
     return jnp.stack([bad.get(path, jnp.zeros((), bool)) for path in trees.flatten(whole)])
 
 
-def ema(decay: float, name: str = "ema") -> Step:
-    """Keeps variables[name], an exponential moving average of the parameters.
+def ema(decay: float, name: str = "ema", of: str = "params") -> Step:
+    """Keeps variables[name], an exponential moving average of the parameters, or of variables[of].
 
     The decay of update t is at most (1 + t) / (10 + t), so that early parameters are soon forgotten
     (as in TensorFlow's ExponentialMovingAverage).
@@ -158,7 +160,7 @@ def ema(decay: float, name: str = "ema") -> Step:
         def mix(old, new):
             return (rate * old + (1 - rate) * new).astype(old.dtype)
 
-        average = jax.tree.map(mix, state.variables[name], state.params)
+        average = jax.tree.map(mix, state.variables[name], state.variables[of])
         return state.replace(variables={**state.variables, name: average}), {}
 
     return Step(lambda variables: {}, update)

@@ -25,7 +25,7 @@ class Resolved(NamedTuple):
 
 # Of the user's own files, named beside the other options of config.data.
 OWN_FILES = (
-    "path", "text_column", "label_column", "pair_column", "target", "label_separator",
+    "path", "text_column", "label_column", "pair_column", "target", "label_separator", "image_column",
 )  # fmt: skip
 
 
@@ -58,10 +58,12 @@ def resolve_data(
         kind = config.component("data.readers", data["reader"]["name"])
         generated = getattr(kind, "synthetic", False)  # which the user's own take the place of
         if own.get("path"):
-            given = {"name": "files"} if generated else data["reader"]
+            files = "image_files" if data["name"] == "images" else "files"
+            given = {"name": files} if generated else data["reader"]
             data["reader"] = {**given, **_with_absolute_paths(own)}
         elif own and not generated:
-            raise UserError("Where are your texts? --config.data.path=FILE_OR_FOLDER names them.")
+            what = data["name"].replace("text", "texts")
+            raise UserError(f"Where are your {what}? --config.data.path=FILE_OR_FOLDER names them.")
         reader = config.build("data.readers", data["reader"], data_dir=data_dir)
     data["splits"] = splits.complete(data["splits"], reader.splits)
     return data, substitute

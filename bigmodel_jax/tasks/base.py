@@ -51,7 +51,9 @@ class Task:
         self, variables: Variables, batch: Batch, rng: jax.Array | None, *, train: bool, **options
     ):
         """(the model's output, new batch statistics and the like); `options` go to the model."""
-        given = {k: v for k, v in variables.items() if k not in ("ema", *self.own)}
+        given = {
+            k: v for k, v in variables.items() if not k.startswith("ema") and k not in self.own
+        }
         mutable = [k for k in self.mutable if k in given] if train else []
         rngs = {"dropout": rng} if rng is not None else {}
         out = self.model.apply(

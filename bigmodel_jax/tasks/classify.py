@@ -9,7 +9,7 @@ import numpy as np
 
 from bigmodel_jax import losses
 from bigmodel_jax.errors import UserError, nearest
-from bigmodel_jax.metrics import mean
+from bigmodel_jax.metrics import Mean, mean
 from bigmodel_jax.steps import Aux, Variables
 from bigmodel_jax.tasks import labelled
 
@@ -22,7 +22,9 @@ class Task(labelled.Task):
 
     Args:
         loss: "softmax" cross-entropy; "sigmoid", a binary cross-entropy for each class against the
-            rest, summed; or "squared_error" of the softmax's probabilities, summed (Brier 1950).
+            rest, summed; "squared_error" of the softmax's probabilities, summed (Brier 1950); or
+            "focal", cross-entropy times (1 - the label's probability)^gamma (Lin et al. 2017).
+        gamma: of the focal loss.
         label_smoothing: of the training loss; evaluation does not smooth.
         class_weights: of the loss, one for each class; the mean is over weights. "balanced" counts
             the training part, and lets all of its classes weigh the same in sum; a class that it
@@ -40,11 +42,12 @@ class Task(labelled.Task):
         class_weights: Sequence[float] | Literal["balanced"] | None = None,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
+        gamma: float = 2.0,
     ):
         super().__init__(model, mean, std)
-        if loss not in (known := ("softmax", "sigmoid", "squared_error")):
+        if loss not in (known := ("softmax", "sigmoid", "squared_error", "focal")):
             raise UserError(f"config.task.loss is {loss!r}.{nearest(loss, known)}")
-        self.kind = loss
+        self.kind, self.gamma = loss, gamma
         self.label_smoothing, self.class_weights = label_smoothing, class_weights
         classes = getattr(model, "num_classes", None)
         if class_weights == "balanced":
@@ -82,8 +85,12 @@ class Task(labelled.Task):
         return {**variables, "class_weights": weights}
 
     def loss(self, variables, batch, rng, *, train):
-        labels = batch["label"]
         logits, updates = self.apply(variables, batch, rng, train=train)
+        return self.loss_of(logits, updates, variables, batch, train=train)
+
+    def loss_of(self, logits, updates, variables, batch, *, train) -> tuple[Mean, Aux]:
+        """The loss of logits that the model has given, with what it changed of its variables."""
+        labels = batch["label"]
         smoothing = self.label_smoothing if train else 0.0
         values = self.values(logits, labels, smoothing)
         if "other_label" in batch:
@@ -101,6 +108,8 @@ class Task(labelled.Task):
         """The loss of each example, [batch]."""
         if self.kind == "softmax":
             return losses.softmax_cross_entropy(logits, labels, smoothing)
+        if self.kind == "focal":
+            return losses.focal(logits, labels, self.gamma, smoothing)
         targets = jax.nn.one_hot(labels, logits.shape[-1])
         if self.kind == "sigmoid":
             return losses.sigmoid_cross_entropy(logits, targets, smoothing).sum(-1)

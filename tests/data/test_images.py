@@ -1,11 +1,14 @@
 """Images: every kind of file becomes the same pixels, whoever reads it; what is damaged is named."""
 
 import io
+import json
 import tarfile
 import zipfile
+from pathlib import Path
 
 import jax
 import numpy as np
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
@@ -216,3 +219,24 @@ def test_an_idx_file_cut_short_is_refused(tmp_path):
     (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(images[:7]))
     with pytest.raises(UserError, match="has 7 images, .* has 8 labels"):
         source(tmp_path, tmp_path, channels=1)
+
+
+def test_tables_name_files_or_hold_bytes(folder, tmp_path):
+    files = sorted((folder / "train").rglob("*.png"))
+    rows = [{"image": str(p), "label": p.parent.name} for p in files]
+    (tmp_path / "pets.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    held = [{**row, "image": {"bytes": Path(row["image"]).read_bytes()}} for row in rows]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(held), tmp_path / "pets.parquet")
+    splits = dict(splits=dict(train="train"))
+    expected = source(folder, tmp_path / "cache", **splits).batch(0)
+    for name in ("pets.jsonl", "pets.parquet"):
+        found = source(tmp_path / name, tmp_path / "cache", **splits)
+        jax.tree.map(np.testing.assert_array_equal, expected, found.batch(0))
+    (tmp_path / "pets.jsonl").write_text('{"image": "no.png", "label": "cat"}\n' * 2)
+    with pytest.raises(UserError, match="have the label 'cat'"):
+        source(tmp_path / "pets.jsonl", tmp_path / "cache")
+    with pytest.raises(UserError, match=r"no column 'picture'.*--config.data.image_column"):
+        reader = dict(
+            name="image_files", path=str(tmp_path / "pets.parquet"), image_column="picture"
+        )
+        source(folder, tmp_path, reader=reader)

@@ -1,4 +1,4 @@
-"""The user's own images: class folders, an archive of them, idx files, NumPy arrays."""
+"""The user's own images: class folders, an archive of them, tables, idx files, NumPy arrays."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -7,13 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from bigmodel_jax.data.image_sets import arrays, folders, idx
+from bigmodel_jax.data.image_sets import arrays, folders, idx, tables
 from bigmodel_jax.data.readers import Unavailable, mixed
 from bigmodel_jax.errors import UserError, nearest
 
 
 class Reader:
-    """Labelled images at a path: a folder, .zip, .tar or .npz; see data/image_sets for the layouts.
+    """Labelled images at a path, of any layout in data/image_sets.
+
+    Args:
+        path: a folder, .zip, .tar, .npz, .csv, .tsv, .jsonl or .parquet.
+        image_column, label_column: of tables.
 
     Raises:
         Unavailable: there is nothing at `path`.
@@ -22,13 +26,19 @@ class Reader:
 
     synthetic = False
 
-    def __init__(self, path: str = "", data_dir: str | None = None):
+    def __init__(
+        self,
+        path: str = "",
+        image_column: str = "image",
+        label_column: str = "label",
+        data_dir: str | None = None,
+    ):
         del data_dir  # for prepared data sets
         if not path:
             raise UserError(
                 "Where are your images? --config.data.path=FOLDER_OR_ARCHIVE names them."
             )
-        self._set = open_set(Path(path).expanduser())
+        self._set = open_set(Path(path).expanduser(), image_column, label_column)
         self.name, self.label_names = self._set.name, self._set.label_names
         self.splits = {split: len(labels) for split, labels in self._set.labels.items()}
 
@@ -55,7 +65,7 @@ class Reader:
         return self._set.place(split, int(mixed(self.splits[split])[i]))
 
 
-def open_set(path: Path) -> Any:
+def open_set(path: Path, image_column: str = "image", label_column: str = "label") -> Any:
     """The images at a path; see image_sets."""
     if not path.exists():
         raise Unavailable(f"There is no file or folder {path}.")
@@ -63,7 +73,9 @@ def open_set(path: Path) -> Any:
         return idx.Set(path)
     if path.suffix.lower() == ".npz":
         return arrays.Set(path)
+    if tables.is_here(path):
+        return tables.Set(path, image_column, label_column)
     if path.is_dir() or path.suffix.lower() in folders.ARCHIVES:
         return folders.Set(path)
-    kinds = f"a folder, {', '.join(folders.ARCHIVES)} or .npz"
+    kinds = ", ".join(("a folder", *folders.ARCHIVES, ".npz", *tables.EXTENSIONS))
     raise UserError(f"{path} is none of the kinds that hold images: {kinds}.")
