@@ -83,6 +83,11 @@ class Task(base.Task):
         logits, _ = self.apply(variables, batch, None, train=False, **options)
         return logits.astype(jnp.float32)
 
+    def features(self, variables: Variables, batch: Batch) -> jax.Array:
+        """What the model's classifier sees when it does not train, [batch, width] float32."""
+        found, _ = self.apply(variables, batch, None, train=False, method="features")
+        return found.astype(jnp.float32)
+
 
 def normalised(
     image: jax.Array, mean: Sequence[float] | None, std: Sequence[float] | None
