@@ -75,3 +75,8 @@ def _statistics(x, mask):
     mean = jnp.where(real, x, 0.0).sum(axes) / divisor
     centred = jnp.where(real, x - mean, 0.0)
     return mean, (centred * centred).sum(axes) / divisor, count
+
+
+def normalise(layer: nn.Module, x: jax.Array, mask: jax.Array | None, train: bool) -> jax.Array:
+    """A norm of any kind: batches concern BatchNorm alone."""
+    return layer(x, mask, train=train) if isinstance(layer, BatchNorm) else layer(x)
