@@ -26,7 +26,12 @@ Rate = Callable[[str, jax.Array], Any]
 BLOCK = re.compile(r"((?:.*/)?)block_(\d+)/(.*)")
 SCANNED = re.compile(r"((?:.*/)?)blocks/(.*)")
 # What stands before the first layer.
-INPUTS = trees.matcher((r"(.*/)?(embed|embed_norm|positions|types)/.*", r"(.*/)?embedding(/.*)?"))
+INPUTS = trees.matcher(
+    (
+        r"(.*/)?(embed|embed_norm|positions|types|patches|stem)/.*",
+        r"(.*/)?(embedding(/.*)?|class_token)",
+    )
+)
 
 
 def build(
@@ -73,7 +78,7 @@ def by_layer(decay: float, params: Mapping) -> dict[str, Any]:
     """The factor of each parameter by path: 1 at the head, times `decay` at each layer below it.
 
     Of a stack of L blocks, block i has decay^(L - i), what stands before the first block (tables of
-    embeddings and their norm) decay^(L + 1), all else 1. These are BEiT's numbers (Bao et al.
+    embeddings and their norm, an image's patches or stem) decay^(L + 1), all else 1. These are BEiT's numbers (Bao et al.
     2021); ELECTRA's (Clark et al. 2020) are the same but for one more decay between head and last
     block. ULMFiT (Howard and Ruder 2018) calls it discriminative fine-tuning, with 1 / 2.6.
 

@@ -49,6 +49,7 @@ def publish(workdir: str, output: str, max_shard_size: str = "5GB") -> str:
     saved = checkpoint.saved_variables(chosen)
     collection = "ema/" if any(path.startswith("ema/") for path in saved) else "params/"
     arrays = {p.removeprefix(collection): x for p, x in saved.items() if p.startswith(collection)}
+    arrays |= {path: x for path, x in saved.items() if path.startswith("batch_stats/")}
     part = final.with_name(f"{final.name}.unfinished")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -127,14 +128,13 @@ def _shards(groups, shapes, limit) -> list[list[tuple]]:
 
 def _read(chosen, collection, group, arrays) -> dict[str, np.ndarray]:
     here = jax.sharding.SingleDeviceSharding(jax.local_devices(backend="cpu")[0])
+    places = {p: p if p.startswith("batch_stats/") else f"{collection}{p}" for p in group}
     wanted = {
-        f"{collection}{path}": jax.ShapeDtypeStruct(
-            arrays[path].shape, arrays[path].dtype, sharding=here
-        )
+        places[path]: jax.ShapeDtypeStruct(arrays[path].shape, arrays[path].dtype, sharding=here)
         for path in group
     }
     read = checkpoint.restore_part(chosen, wanted)
-    return {path.removeprefix(collection): np.asarray(x) for path, x in read.items()}
+    return {path: np.asarray(read[place]) for path, place in places.items()}
 
 
 def _layer(x: np.ndarray, number: int | None) -> np.ndarray:

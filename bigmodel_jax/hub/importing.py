@@ -48,16 +48,16 @@ def bring(folder: Path, workdir: str, architecture: str | None = None) -> str:
     tokenizer = _tokenizer(found)
     mesh = sharding.make_mesh({"fsdp": -1})
     with sharding.use(mesh):
-        params = load(found, reading.abstract(found.model, mesh))
+        variables = load(found, reading.abstract(found.model, mesh))
     with rundir.RunDir(path) as run:
         with checkpoint.Checkpointer(run.path / "checkpoints", Clock(1, 1), "1 steps") as keeper:
-            keeper.save(0, TrainState(jax.numpy.int32(0), {"params": params}, {}), {})
+            keeper.save(0, TrainState(jax.numpy.int32(0), variables, {}), {})
         if jax.process_index() == 0:
             _write_assets(found, tokenizer, run.path / "assets")
             spec = _config(found, tokenizer, run.path / "assets")
             rundir.replace(run.path / "config.json", config.to_json(spec))
         run.write_about({"imported_from": str(folder.absolute())})
-    return describe(found) + f"\n{path}: {_size(params):,} parameters of {folder}."
+    return describe(found) + f"\n{path}: {_size(variables['params']):,} parameters of {folder}."
 
 
 def describe(found: Published) -> str:

@@ -2,6 +2,7 @@
 
 A table is rows of (their name, axes, our path), where {} is the number of a layer and axes.py says
 what a line of axes means; our path is a tuple of paths where several of ours are one of theirs.
+Paths are those of parameters; others begin with their collection, "batch_stats/".
 """
 
 import re
@@ -94,6 +95,16 @@ def dense(theirs: str, ours: str, line: str = "o i -> i o") -> tuple[Row, ...]:
 def norm(theirs: str, ours: str) -> tuple[Row, ...]:
     """A norm; its bias, where there is one."""
     return (f"{theirs}.weight", "", f"{ours}/scale"), (f"{theirs}.bias", "", f"{ours}/bias")
+
+
+def batch_norm(theirs: str, ours: str) -> tuple[Row, ...]:
+    """A torch BatchNorm and ours (nn/batch_norm.py), with its running statistics."""
+    statistics = f"batch_stats/{ours}"
+    return (
+        *norm(theirs, ours),
+        (f"{theirs}.running_mean", "", f"{statistics}/mean"),
+        (f"{theirs}.running_var", "", f"{statistics}/var"),
+    )
 
 
 def attention(names: str, ours: str) -> tuple[Row, ...]:

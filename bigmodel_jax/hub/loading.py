@@ -15,19 +15,19 @@ import numpy as np
 
 from bigmodel_jax import trees
 from bigmodel_jax.hub import axes
-from bigmodel_jax.hub.published import Published
+from bigmodel_jax.hub.published import Published, by_path
 
 READERS = 4
 LINE = 64  # bytes of a cache line
 
 
 def load(published: Published, abstract: Mapping) -> dict:
-    """Our parameters.
+    """The variables of our model.
 
     Args:
         abstract: their shapes, dtypes and shardings, as a tree.
     """
-    wanted = trees.flatten(abstract)
+    wanted = by_path(abstract)
     sizes = {link: sum(_bytes(wanted[path]) for path in link.ours) for link in published.links}
     room = _Room(max(sizes.values()))
 
@@ -48,7 +48,8 @@ def load(published: Published, abstract: Mapping) -> dict:
     with ThreadPoolExecutor(READERS) as readers:
         for made in readers.map(read, published.links):
             found |= made
-    return trees.unflatten({path: found[path] for path in wanted})
+    places = zip(trees.flatten(abstract), wanted, strict=True)
+    return trees.unflatten({place: found[path] for place, path in places})
 
 
 def _copied(view: np.ndarray, dtype) -> np.ndarray:

@@ -102,21 +102,27 @@ def rows(found: ModuleType, head: Head, spec: Mapping[str, Any]) -> tuple[layout
 
 
 def our_shapes(spec: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct]:
-    """Shape and dtype of each parameter of our model by path."""
-    return trees.flatten(sharding.unbox(jax.eval_shape(_init(spec)))["params"])
+    """Shape and dtype of each parameter and running statistic of our model by path (layout.py)."""
+    return by_path(sharding.unbox(jax.eval_shape(_init(spec))))
+
+
+def by_path(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """A model's variables under the paths that the tables have (layout.py)."""
+    return {path.removeprefix("params/"): x for path, x in trees.flatten(variables).items()}
 
 
 def abstract(spec: Mapping[str, Any], mesh: jax.sharding.Mesh) -> dict[str, Any]:
-    """The same as a tree, with shardings; under `sharding.use(mesh)`."""
-    return sharding.abstract(_init(spec), mesh)["params"]
+    """The same as a tree of variables, with shardings; under `sharding.use(mesh)`."""
+    return sharding.abstract(_init(spec), mesh)
 
 
 def _init(spec):
     model = config.build("models", spec)
     tokens = np.zeros((1, 4), np.int32)
     inputs = (tokens, tokens) if hasattr(model, "encode") else (tokens,)
-    if size := getattr(model, "image_size", None):
-        inputs = (np.zeros((1, size, size, model.channels), np.float32),)
+    if hasattr(model, "features"):
+        size, channels = getattr(model, "image_size", 32), getattr(model, "channels", 3)
+        inputs = (np.zeros((1, size, size, channels), np.float32),)
     return lambda: model.init(jax.random.key(0), *inputs)
 
 

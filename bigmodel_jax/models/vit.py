@@ -100,11 +100,15 @@ class Model(nn.Module):
         Args:
             image: `[batch, image_size, image_size, channels]`, floats.
         """
-        x = self.hidden(image, train=train)
-        x = x[:, 0] if self.pooling == "first" else x.mean(1)
+        x = self.features(image, train=train)
         if self.head == "classify":
             return self.classifier(x)
         return jnp.tanh(self.pooler(x)) if self.pooling == "first" else x
+
+    def features(self, image: jax.Array, *, train: bool = False) -> jax.Array:
+        """What the classifier sees: the class token, or the mean over patches, `[batch, width]`."""
+        x = self.hidden(image, train=train)
+        return x[:, 0] if self.pooling == "first" else x.mean(1)
 
     def hidden(self, image: jax.Array, *, train: bool = False) -> jax.Array:
         """`[batch, tokens, width]` in `dtype`: of the class token, if any, and of the patches by rows."""

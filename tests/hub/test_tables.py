@@ -16,6 +16,7 @@ SIZES = {
     "bert": {"bert": "bert", "roberta": "roberta", "distilbert": "distilbert"},
     "t5": {"t5": "t5", "flan": "t5"},
     "vit": {"vit": "vit"},
+    "resnet": {"resnet": "resnet"},
 }
 MODELS = {name: importlib.import_module(f"bigmodel_jax.models.{name}") for name in SIZES}
 CASES = [

@@ -1,4 +1,4 @@
-"""Norms against their formulas in NumPy."""
+"""Norms against their formulas in NumPy, or torch."""
 
 import flax.linen as nn
 import jax
@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bigmodel_jax.nn.norm import LayerNorm, RMSNorm
+from bigmodel_jax.errors import UserError
+from bigmodel_jax.nn.norm import GroupNorm, LayerNorm, RMSNorm
 
 
 @pytest.fixture
@@ -44,3 +45,16 @@ def test_sums_are_float32_whatever_comes_in(norm):
     want = norm().apply(nn.unbox(norm().init(jax.random.key(0), x)), x.astype(jnp.float32))
     assert got.dtype == jnp.bfloat16
     np.testing.assert_array_equal(got, want.astype(jnp.bfloat16))
+
+
+def test_group_norm_is_that_of_torch():
+    torch = pytest.importorskip("torch")
+    x = np.random.default_rng(0).normal(2.0, 3.0, (3, 4, 5, 6)).astype(np.float32)
+    params = {"scale": np.arange(1.0, 7.0, dtype=np.float32), "bias": np.ones(6, np.float32)}
+    layer = GroupNorm(2, epsilon=0.1)
+    peer = torch.nn.GroupNorm(2, 6, eps=0.1)
+    peer.weight.data, peer.bias.data = map(torch.tensor, params.values())
+    want = peer(torch.tensor(x).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).detach()
+    np.testing.assert_allclose(layer.apply({"params": params}, x), want, rtol=1e-4, atol=1e-5)
+    with pytest.raises(UserError, match="6 channels do not divide into 4 groups"):
+        GroupNorm(4).init(jax.random.key(0), x)
