@@ -207,8 +207,10 @@ def differences(old: Mapping, new: Mapping, prefix: str = "") -> list[str]:
         a, b = old.get(key, "(absent)"), new.get(key, "(absent)")
         if isinstance(a, Mapping) and isinstance(b, Mapping):
             lines += differences(a, b, f"{prefix}{key}.")
-        elif json.dumps(a, default=str) != json.dumps(b, default=str):
-            lines.append(
-                f"{prefix}{key}: {json.dumps(a, default=str)} -> {json.dumps(b, default=str)}"
-            )
+        elif (before := _in_words(a)) != (after := _in_words(b)):
+            lines.append(f"{prefix}{key}: {before} -> {after}")
     return lines
+
+
+def _in_words(value: Any) -> str:
+    return json.dumps(value, default=str, sort_keys=True)  # in a list of specs, too

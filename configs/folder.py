@@ -32,9 +32,9 @@ def get_config(arg=None):
             dict(name="flip"),
         ),
     )
-    config.model = dict(
-        name="vit", patch_size=8, width=128, num_layers=4, num_heads=4, pooling="mean"
-    )
+    widths = (8, 16) if arg.tiny else (32, 64, 128, 256)
+    stages = tuple(dict(features=width, convolutions=2, pool=2) for width in widths)
+    config.model = dict(name="cnn", stages=stages, head="mean", dropout=0.2)
     config.task = dict(name="classify", label_smoothing=0.1)
     config.optimizer = dict(name="adamw", lr=1e-3, weight_decay=0.05, clip=1.0)
     config.optimizer.schedule = dict(name="cosine", warmup="5%")
@@ -45,12 +45,12 @@ def get_config(arg=None):
     )
     config.early_stopping = dict(metric="val/accuracy", mode="max", patience=0)
     if arg.tiny:
-        config.data.reader = dict(name="synthetic_images", train_size=320, test_size=64, size=24)
+        config.data.reader = dict(name="synthetic_images", train_size=640, test_size=96, size=24)
         config.data.update(image_size=16, batch_size=16)
         config.data.transforms = (
             dict(name="random_resized_crop", size=16, scale=(0.5, 1.0)),
             dict(name="flip"),
         )
-        config.model.update(patch_size=4, width=32, num_layers=2, num_heads=2)
+        config.optimizer.lr = 5e-3
         config.duration = "4 epochs"
     return config

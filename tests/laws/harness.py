@@ -67,10 +67,13 @@ CONFIGS = {
     "squad": shipped("squad", "tiny"),
     "choice": shipped("choice", "tiny"),
     "multi30k": shipped("multi30k", "tiny"),
+    "mnist": shipped("mnist", "mlp,tiny"),
+    "mnist-cnn": shipped("mnist", "cnn,tiny"),
+    "folder": shipped("folder", "tiny"),
 }
 ALL = {**STRAINS, **CONFIGS}
 # Costly laws run on one config a task in CI, and on these under `-m slow`.
-ALIKE = ("imdb-bilstm", "imdb-textcnn", "imdb-transformer", "imdb-lm", "gpt2-pretrain", "finetune-text", "chat")  # fmt: skip
+ALIKE = ("imdb-bilstm", "imdb-textcnn", "imdb-transformer", "imdb-lm", "gpt2-pretrain", "finetune-text", "chat", "mnist")  # fmt: skip
 LANGUAGE = ("gpt-shakespeare", "imdb-mlm", "imdb-lm", "gpt2-pretrain")  # of running text
 PARTLY = (
     "conll",
@@ -79,7 +82,7 @@ PARTLY = (
     "choice",
     "multi30k",
 )  # of words or answers: neither of one label a text nor of every token
-STREAMED = ("imdb-mlm", *PARTLY)  # whose batches are made on the host alone
+STREAMED = ("imdb-mlm", "folder", *PARTLY)  # whose batches are made on the host alone
 # Those whose batch comes from a source: the laws that need the same batch twice.
 WITH_SOURCE = {k: v for k, v in ALL.items() if k not in ("rollout", "actor")}
 
