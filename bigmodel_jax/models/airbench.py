@@ -5,11 +5,13 @@
 freeze=("whiten/kernel",).
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 
 from bigmodel_jax import sharding
@@ -17,6 +19,7 @@ from bigmodel_jax.nn.activations import gelu
 from bigmodel_jax.nn.batch_norm import BatchNorm
 from bigmodel_jax.nn.image_convolution import Convolution, max_pool
 from bigmodel_jax.nn.linear import Dense
+from bigmodel_jax.nn.whitening import whitening_kernel
 
 uniform = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")  # torch's, of each layer
 
@@ -90,6 +93,17 @@ class Model(nn.Module):
             out_dtype=jnp.float32,
             **dtypes,
         )
+
+    def start_from(self, variables: Mapping[str, Any], image: np.ndarray) -> dict[str, Any]:
+        """`variables` with a first layer that whitens patches of `image` (nn/whitening.py).
+
+        Args:
+            image: `[images, height, width, channels]`, training images as the model sees them.
+        """
+        params = variables["params"]
+        old = params["whiten"]["kernel"]
+        kernel = whitening_kernel(image).astype(old.dtype)
+        return {**variables, "params": {**params, "whiten": {**params["whiten"], "kernel": kernel}}}
 
     def __call__(
         self, image: jax.Array, *, train: bool = False, mask: jax.Array | None = None

@@ -13,6 +13,8 @@ from bigmodel_jax.metrics import Mean, mean
 from bigmodel_jax.steps import Aux, Variables
 from bigmodel_jax.tasks import labelled
 
+LOOKED_AT = 5000  # images
+
 
 class Task(labelled.Task):
     """One "label" [batch] int32 for each text or image.
@@ -72,9 +74,13 @@ class Task(labelled.Task):
     def fit(self, variables: Variables, batches: Iterable[dict[str, np.ndarray]]) -> Variables:
         """`variables` with balanced class weights, if wanted; else `batches` are left alone.
 
+        But for a model that looks at some images before it learns: it has `start_from`.
+
         The weight of a class is examples / (classes * examples of the class), over the classes that
         occur (King and Zeng 2001; scikit-learn's "balanced").
         """
+        if hasattr(self.model, "start_from"):
+            variables = self.model.start_from(variables, self._some(batches))
         if self.class_weights != "balanced":
             return variables
         counts = np.zeros(np.shape(variables["class_weights"]), np.int64)
@@ -83,6 +89,15 @@ class Task(labelled.Task):
         weights = counts.sum() / (np.count_nonzero(counts) * np.maximum(counts, 1))
         weights = np.where(counts > 0, weights, 1.0).astype(np.float32)
         return {**variables, "class_weights": weights}
+
+    def _some(self, batches) -> np.ndarray:
+        """The model's input of LOOKED_AT training examples, or of all."""
+        found, count = [], 0
+        for batch in batches:
+            found.append(np.asarray(self.inputs(batch)[0])[batch["valid"]])
+            if (count := count + len(found[-1])) >= LOOKED_AT:
+                break
+        return np.concatenate(found)[:LOOKED_AT]
 
     def loss(self, variables, batch, rng, *, train):
         logits, updates = self.apply(variables, batch, rng, train=train)
