@@ -24,7 +24,7 @@ class Model(nn.Module):
     """From images to classes.
 
     Parameters: patches (kernel `[patch_size, patch_size, channels, width]`, bias); class_token
-    `[width]`, if pooling is "first"; positions/embedding `[tokens, width]`, the class token's first, if
+    `[width]`, if pooling is "first"; grid_positions/embedding `[tokens, width]`, the class token's first, if
     they are learned;
     encoder (nn/transformer.py:Stack, pre-norm); pooler, of the head "pooled" with pooling "first";
     classifier.
@@ -88,7 +88,7 @@ class Model(nn.Module):
             self.class_token = self.param("class_token", axes, (self.width,), self.param_dtype)
         if self.positions == "learned":
             count = self.num_patches + (self.pooling == "first")
-            rows = {"axis": "positions", "name": "positions"}
+            rows = {"axis": "positions", "name": "grid_positions"}
             self.table = Embed(count, self.width, init, **rows, **dtypes)
         self.encoder = self.stack(
             self.num_layers,
