@@ -15,6 +15,7 @@ taken. A run that has a checkpoint of its own goes on from that and looks at no 
 
 import hashlib
 import json
+import math
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -202,21 +203,42 @@ def _form(move: Move) -> Callable:
     if move.how == "unstack":
         return lambda stack: stack[move.layer]
     if move.how == "interpolate":
-        return lambda table: interpolate(table, move.shape[0])
+        grid = "grid_positions" in str(move.target).split("/")
+        form = interpolate_grid if grid else interpolate
+        return lambda table: form(table, move.shape[0])
     return lambda old, new: new.at[tuple(map(slice, old.shape))].set(old)
 
 
 def interpolate(table: jax.Array, length: int) -> jax.Array:
-    """`[positions, ...]` to `[length, ...]`, linearly; the first and the last row stay themselves.
-
-    As vision transformers do with other image sizes (Dosovitskiy et al. 2021, section 3.2).
-    """
+    """`[positions, ...]` to `[length, ...]`, linearly; the first and the last row stay themselves."""
     places = jnp.linspace(0.0, table.shape[0] - 1.0, length)
     low = jnp.floor(places).astype(jnp.int32)
     high = jnp.minimum(low + 1, table.shape[0] - 1)
     rows = table.astype(jnp.float32)
     share = (places - low).reshape(-1, *[1] * (table.ndim - 1))
     return (rows[low] * (1 - share) + rows[high] * share).astype(table.dtype)
+
+
+def interpolate_grid(table: jax.Array, length: int) -> jax.Array:
+    """`[places, dim]` of a square grid, row by row, to `[length, dim]` of another (models/vit.py).
+
+    A row before the grid's, of a class token, stays itself. Bicubic, as vision transformers do with
+    images of another size (Dosovitskiy et al. 2021, section 3.2).
+
+    Raises:
+        UserError: they are no square grids, or one has a class token and the other has not.
+    """
+    old, new = math.isqrt(table.shape[0]), math.isqrt(length)
+    first = table.shape[0] - old**2
+    if first not in (0, 1) or length - new**2 != first:
+        raise UserError(
+            f"config.init_from.resize: {table.shape[0]} positions of patches do not become {length}: "
+            "both are a square, or both a square and a class token (model.pooling='first')."
+        )
+    grid = table[first:].astype(jnp.float32).reshape(old, old, -1)
+    grid = jax.image.resize(grid, (new, new, grid.shape[-1]), "cubic")
+    grid = grid.reshape(new**2, -1).astype(table.dtype)
+    return jnp.concatenate([table[:first], grid])
 
 
 def _check_tokenizer(run: Path, source: Any, wanted: Mapping, rules: Mapping) -> None:

@@ -34,7 +34,7 @@ def account(
         rules: of config.init_from. rename: (pattern, replacement) pairs, of which the first that
             matches a whole source path counts; drop: patterns of source paths; fresh: patterns of
             the model's; resize: patterns of the model's that may have another length on one axis.
-            Tables of positions are interpolated, all others (vocabularies) keep their rows and get
+            Tables of positions are interpolated (of an image's as a grid), all others (vocabularies) keep their rows and get
             fresh ones.
         own: collections that belong to this run's task and not to its model; always fresh.
 
@@ -144,7 +144,8 @@ def _fit(target, names, sources, saved, wanted, resize) -> Move | Misfit:
     if shape == tuple(x.shape):
         return Move(how, sources, target, shape, tuple(notes), layer)
     axes = [i for i, sizes in enumerate(zip(shape, x.shape, strict=False)) if len({*sizes}) > 1]
-    positions, one = "positions" in target.split("/"), len(shape) == len(x.shape) and len(axes) == 1
+    positions = not {"positions", "grid_positions"}.isdisjoint(target.split("/"))
+    one = len(shape) == len(x.shape) and len(axes) == 1
     grown = one and (positions or x.shape[axes[0]] > shape[axes[0]])
     if not (resize and grown and how == "copy"):
         table = not resize and grown and ("embed" in target or positions)

@@ -28,7 +28,7 @@ SCANNED = re.compile(r"((?:.*/)?)blocks/(.*)")
 # What stands before the first layer.
 INPUTS = trees.matcher(
     (
-        r"(.*/)?(embed|embed_norm|positions|types|patches|stem)/.*",
+        r"(.*/)?(embed|embed_norm|positions|grid_positions|types|patches|stem)/.*",
         r"(.*/)?(embedding(/.*)?|class_token)",
     )
 )

@@ -334,3 +334,19 @@ def test_an_untied_heads_vocabulary_grows_on_its_own_axis(tmp_path):
     new = {"head": {"kernel": jnp.zeros((4, 16))}}
     kernel = loaded(path, new, mesh, resize=("head/kernel",))["head"]["kernel"]
     np.testing.assert_array_equal(kernel, np.pad(old, ((0, 0), (0, 8)), constant_values=-1.0))
+
+
+@pytest.mark.parametrize("token", [0, 1])
+@pytest.mark.parametrize("side", [3, 7])
+def test_positions_of_patches_are_interpolated_as_torch_does_with_a_grid(side, token):
+    torch = pytest.importorskip("torch")
+    table = np.random.default_rng(0).normal(size=(25 + token, 6)).astype(np.float32)
+    got = graft.interpolate_grid(table, side**2 + token)
+    grid = torch.tensor(table[token:]).reshape(1, 5, 5, 6).permute(0, 3, 1, 2)
+    form = {"mode": "bicubic", "antialias": True, "align_corners": False}
+    want = torch.nn.functional.interpolate(grid, (side, side), **form)
+    np.testing.assert_array_equal(got[:token], table[:token])
+    want = want.permute(0, 2, 3, 1).reshape(-1, 6)
+    np.testing.assert_allclose(got[token:], want, rtol=1e-4, atol=1e-5)
+    with pytest.raises(UserError, match="positions of patches do not become 17|do not become 16"):
+        graft.interpolate_grid(table, 17 - token)

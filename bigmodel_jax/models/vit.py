@@ -1,7 +1,8 @@
 """A vision transformer: an image as a text of patches (Dosovitskiy et al. 2021)."""
 
 import functools
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import flax.linen as nn
 import jax
@@ -10,9 +11,11 @@ from jax.typing import DTypeLike
 
 from bigmodel_jax import sharding
 from bigmodel_jax.errors import UserError, nearest
+from bigmodel_jax.layers import unstack_layers
 from bigmodel_jax.nn import mlp as mlps
 from bigmodel_jax.nn.linear import Dense, Embed, Projection
 from bigmodel_jax.nn.norm import LayerNorm
+from bigmodel_jax.nn.positions import sinusoids_of_grid
 from bigmodel_jax.nn.self_attention import SelfAttention
 from bigmodel_jax.nn.transformer import Block, Remat, Stack
 
@@ -21,7 +24,8 @@ class Model(nn.Module):
     """From images to classes.
 
     Parameters: patches (kernel `[patch_size, patch_size, channels, width]`, bias); class_token
-    `[width]`, if pooling is "first"; positions/embedding `[tokens, width]`, the class token's first;
+    `[width]`, if pooling is "first"; grid_positions/embedding `[tokens, width]`, the class token's first, if
+    they are learned;
     encoder (nn/transformer.py:Stack, pre-norm); pooler, of the head "pooled" with pooling "first";
     classifier.
 
@@ -29,9 +33,12 @@ class Model(nn.Module):
         num_classes: of the head "classify".
         head: "classify"; or "pooled", what a classifier would see, behind the pooler of a class token.
         image_size: height and width, in pixels; patch_size divides it.
+        positions: "learned"; or "sincos", fixed ones of row and column, 0 for a class token
+            (nn/positions.py).
         mlp_dim: hidden size of the MLPs; None is 4 * width.
         pooling: "first", a class token; or "mean", over patches, without one.
         dropout: on the embedded patches, on what each half of a block adds.
+        drop_path: rate at which the last block's halves are skipped (nn/transformer.py:Stack).
         scan, remat: how the layers are compiled, see nn/transformer.py.
     """
 
@@ -47,15 +54,19 @@ class Model(nn.Module):
     mlp: mlps.Kind = "gelu"
     qkv_bias: bool = True
     norm_epsilon: float = 1e-6
+    positions: Literal["learned", "sincos"] = "learned"
     pooling: Literal["first", "mean"] = "first"
     dropout: float = 0.0
+    drop_path: float = 0.0
     scan: bool = False
     remat: Remat = "none"
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
 
+    HEADS: ClassVar[tuple[str, ...]] = ("classify", "pooled")
+
     def setup(self):
-        for field, known in CHOICES.items():
+        for field, known in {"head": self.HEADS, **CHOICES}.items():
             if (value := getattr(self, field)) not in known:
                 raise UserError(f"model.{field} is {value!r}.{nearest(value, known)}")
         if self.image_size % self.patch_size:
@@ -72,27 +83,49 @@ class Model(nn.Module):
             names=(None, None, None, "embed"),
             **{**fields, "kernel_init": nn.initializers.lecun_normal()},
         )
-        count = (self.image_size // self.patch_size) ** 2
         if self.pooling == "first":
             axes = sharding.axes(nn.initializers.zeros, "embed")
             self.class_token = self.param("class_token", axes, (self.width,), self.param_dtype)
-            count += 1
-        self.table = Embed(count, self.width, init, axis="positions", name="positions", **dtypes)
-        attention = functools.partial(
-            SelfAttention, self.num_heads, qkv_bias=self.qkv_bias, out_init=init, **fields
+        if self.positions == "learned":
+            count = self.num_patches + (self.pooling == "first")
+            rows = {"axis": "positions", "name": "grid_positions"}
+            self.table = Embed(count, self.width, init, **rows, **dtypes)
+        self.encoder = self.stack(
+            self.num_layers,
+            self.num_heads,
+            self.mlp_dim or 4 * self.width,
+            dropout=self.dropout,
+            drop_path=self.drop_path,
         )
-        mlp = functools.partial(
-            mlps.MLP, self.mlp_dim or 4 * self.width, kind=self.mlp, out_init=init, **fields
-        )
-        norm = functools.partial(LayerNorm, epsilon=self.norm_epsilon, **dtypes)
-        block = functools.partial(Block, attention, mlp, norm, dropout=self.dropout)
-        self.encoder = Stack(self.num_layers, block, norm, scan=self.scan, remat=self.remat)
         self.drop = nn.Dropout(self.dropout)
         if self.head == "pooled" and self.pooling == "first":
             self.pooler = Dense(self.width, axes=("embed", "hidden"), **fields)
         if self.head == "classify":
             axes = ("embed", "classes")
             self.classifier = Dense(self.num_classes, axes=axes, out_dtype=jnp.float32, **fields)
+
+    @property
+    def num_patches(self) -> int:
+        return (self.image_size // self.patch_size) ** 2
+
+    def stack(
+        self,
+        num_layers: int,
+        num_heads: int,
+        mlp_dim: int,
+        dropout: float = 0.0,
+        drop_path: float = 0.0,
+    ) -> Stack:
+        """Pre-norm blocks as this model has them, of any size."""
+        init = nn.initializers.normal(0.02)
+        dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        fields: dict[str, Any] = {"kernel_init": init, "out_init": init, **dtypes}
+        attention = functools.partial(SelfAttention, num_heads, qkv_bias=self.qkv_bias, **fields)
+        mlp = functools.partial(mlps.MLP, mlp_dim, kind=self.mlp, **fields)
+        norm = functools.partial(LayerNorm, epsilon=self.norm_epsilon, **dtypes)
+        block = functools.partial(Block, attention, mlp, norm, dropout=dropout)
+        compiled: dict[str, Any] = {"scan": self.scan, "remat": self.remat}
+        return Stack(num_layers, block, norm, drop_path=drop_path, **compiled)
 
     def __call__(self, image: jax.Array, *, train: bool = False) -> jax.Array:
         """Logits of classes `[batch, num_classes]` float32, or the pooled image `[batch, width]`.
@@ -112,6 +145,30 @@ class Model(nn.Module):
 
     def hidden(self, image: jax.Array, *, train: bool = False) -> jax.Array:
         """`[batch, tokens, width]` in `dtype`: of the class token, if any, and of the patches by rows."""
+        return self.encode(self.embed(image), train=train)
+
+    def embed(self, image: jax.Array) -> jax.Array:
+        """The patches, row by row, and where they are: `[batch, num_patches, width]` in `dtype`."""
+        x = self.patches(self.cut(image))
+        if self.positions == "learned":
+            first = int(self.pooling == "first")
+            return x + self.table(jnp.arange(first, first + x.shape[1]))
+        side = self.image_size // self.patch_size
+        return x + jnp.asarray(sinusoids_of_grid(side, side, self.width), x.dtype)
+
+    def encode(self, x: jax.Array, *, train: bool = False) -> jax.Array:
+        """What the blocks make of embedded patches, all or some; the class token comes first."""
+        if self.pooling == "first":
+            token = self.class_token.astype(x.dtype)
+            if self.positions == "learned":
+                token += self.table(jnp.array(0))
+            token = jnp.broadcast_to(token, (x.shape[0], 1, self.width))
+            x = jnp.concatenate([token, x], 1)
+        x = self.drop(x, deterministic=not train)
+        return self.encoder(sharding.shard(x, "batch", "length", "embed"), train=train)[0]
+
+    def cut(self, image: jax.Array) -> jax.Array:
+        """The patches' pixels, row by row: `[batch, num_patches, size, size, channels]`."""
         batch, height, width, channels = image.shape
         size = self.patch_size
         if (height, width, channels) != (self.image_size, self.image_size, self.channels):
@@ -121,18 +178,33 @@ class Model(nn.Module):
             )
         rows, columns = height // size, width // size
         x = image.reshape(batch, rows, size, columns, size, channels).swapaxes(2, 3)
-        x = self.patches(x.reshape(batch, rows * columns, size, size, channels))
-        if self.pooling == "first":
-            token = jnp.broadcast_to(self.class_token.astype(x.dtype), (batch, 1, self.width))
-            x = jnp.concatenate([token, x], 1)
-        x += self.table(jnp.arange(x.shape[1]))
-        x = self.drop(x, deterministic=not train)
-        return self.encoder(sharding.shard(x, "batch", "length", "embed"), train=train)[0]
+        return x.reshape(batch, rows * columns, size, size, channels)
+
+    def attention_weights(self, variables: Mapping[str, Any], image: jax.Array) -> jax.Array:
+        """Who looks at whom: `[num_layers, batch, num_heads, tokens, tokens]` float32, rows of sum 1.
+
+        A function of its own, not to be called within `apply`.
+        """
+        model = self.clone(scan=False)
+        _, kept = model.apply(
+            {"params": unstack_layers(variables["params"])},
+            image,
+            capture_intermediates=lambda module, _: module.name in ("query", "key"),
+            mutable=["intermediates"],
+        )
+        layers: Any = kept["intermediates"]["encoder"]
+        weights = []
+        for i in range(self.num_layers):
+            made = layers[f"block_{i}"]["attention"]
+            q, k = (made[name]["__call__"][0].astype(jnp.float32) for name in ("query", "key"))
+            scores = jnp.einsum("bqhd,bkhd->bhqk", q, k) * q.shape[-1] ** -0.5
+            weights.append(jax.nn.softmax(scores))
+        return jnp.stack(weights)
 
 
 CHOICES = {
-    "head": ("classify", "pooled"),
     "mlp": tuple(mlps.ACTIVATIONS),
+    "positions": ("learned", "sincos"),
     "pooling": ("first", "mean"),
 }
 

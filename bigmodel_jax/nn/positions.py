@@ -35,6 +35,19 @@ def sinusoids(length: int, dim: int) -> np.ndarray:
     return np.concatenate([np.sin(angles), np.cos(angles)[:, : dim // 2]], 1).astype(np.float32)
 
 
+def sinusoids_of_grid(rows: int, columns: int, dim: int) -> np.ndarray:
+    """The positions of He et al. (2022, MAE): `[rows * columns, dim]` float32, row by row.
+
+    A half of the dimensions is the sinusoids of the column, the other of the row; 4 divides `dim`.
+    """
+    if dim % 4:
+        raise UserError(f"A width of {dim} does not divide by 4, as the positions of a grid need.")
+    row, column = np.indices((rows, columns)).reshape(2, -1)
+    wave = np.exp(-np.log(10_000.0) * np.arange(dim // 4) / (dim // 4))
+    parts = [f(axis[:, None] * wave) for axis in (column, row) for f in (np.sin, np.cos)]
+    return np.concatenate(parts, 1).astype(np.float32)
+
+
 def rotation(
     positions: jax.Array, dim: int, theta: float, scaling: Mapping[str, Any] | None = None
 ) -> tuple[jax.Array, jax.Array]:

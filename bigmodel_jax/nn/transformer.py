@@ -10,6 +10,7 @@ import numpy as np
 
 from bigmodel_jax import sharding
 from bigmodel_jax.errors import UserError, nearest
+from bigmodel_jax.nn.drop_path import DropPath, rates
 
 Remat = Literal["none", "full", "dots"]
 
@@ -48,6 +49,7 @@ class Block(nn.Module):
         cache: Any = None,
         memory: jax.Array | None = None,
         memory_mask: jax.Array | None = None,
+        drop_path: float | jax.Array = 0.0,
         train: bool = False,
         **view: Any,
     ) -> tuple[jax.Array, Any]:
@@ -56,13 +58,14 @@ class Block(nn.Module):
         Args:
             cache: of the attention; with cross {"attention": ..., "cross": ...}.
             memory, memory_mask: what cross looks at, see CrossAttention.
+            drop_path: rate at which an example skips each half (nn/drop_path.py).
         """
-        drop = nn.Dropout(self.dropout, deterministic=not train)
+        drop, skip = nn.Dropout(self.dropout, deterministic=not train), DropPath()
 
         def add(x, y, name):
             if self.out_norms:
                 y = self.norm(name=f"{name}_out_norm")(y)
-            x += drop(y)
+            x += skip(drop(y), drop_path, train)
             x = x if self.norm_first else self.norm(name=f"{name}_norm")(x)
             return sharding.shard(x, "batch", "length", "embed")
 
@@ -97,6 +100,8 @@ class Stack(nn.Module):
             does not grow with the depth.
         remat: what the backward pass computes anew instead of keeping it: "none"; "full", all but
             the input of each block; "dots", all but the results of products with parameters.
+        drop_path: rate at which an example skips the halves of the last block; the first block's are
+            never skipped, and between them it grows in equal steps.
     """
 
     num_layers: int
@@ -105,6 +110,7 @@ class Stack(nn.Module):
     windows: tuple[int | None, ...] = (None,)
     scan: bool = False
     remat: Remat = "none"
+    drop_path: float = 0.0
 
     @nn.compact
     def __call__(
@@ -116,10 +122,11 @@ class Stack(nn.Module):
         if self.remat not in REMATS:
             raise UserError(f"model.remat is {self.remat!r}.{nearest(self.remat, REMATS)}")
 
-        def call(block, x, window, cache):
+        def call(block, x, window, rate, cache):
             # Closed over, not an argument: that would be traced, and no kernel could skip by it.
             def layer(block, x, cache):
-                return block(x, window=window, cache=cache, train=train, **view)
+                given = {"window": window, "cache": cache, "drop_path": rate, "train": train}
+                return block(x, **given, **view)
 
             if self.remat != "none":
                 layer = nn.remat(layer, policy=REMATS[self.remat], prevent_cse=not self.scan)
@@ -129,10 +136,11 @@ class Stack(nn.Module):
             x, cache = self._scan(call, x, windows, cache)
         else:
             layers = {}
-            for i, window in enumerate(windows):
+            skips = rates(self.drop_path, self.num_layers)
+            for i, (window, rate) in enumerate(zip(windows, skips, strict=True)):
                 name = f"block_{i}"
                 given = None if cache is None else cache[name]
-                x, layers[name] = call(self.block(name=name), x, window, given)
+                x, layers[name] = call(self.block(name=name), x, window, rate, given)
             cache = layers
         return x if self.norm is None else self.norm(name="norm")(x), cache
 
@@ -141,9 +149,14 @@ class Stack(nn.Module):
         far = np.iinfo(np.int32).max
         sizes = None if alike else jnp.array([far if w is None else w for w in windows], jnp.int32)
 
+        skips = None
+        if self.drop_path:
+            skips = jnp.array(rates(self.drop_path, self.num_layers), jnp.float32)
+
         def body(block, x, layer):
-            size, cache = layer
-            return call(block, x, windows[0] if alike else size, cache)
+            size, rate, cache = layer
+            rate = 0.0 if rate is None else rate
+            return call(block, x, windows[0] if alike else size, rate, cache)
 
         scanned = nn.scan(
             body,
@@ -153,7 +166,7 @@ class Stack(nn.Module):
             metadata_params={nn.PARTITION_NAME: "layers"},
         )
         given = None if cache is None else cache["blocks"]
-        x, given = scanned(self.block(name="blocks"), x, (sizes, given))
+        x, given = scanned(self.block(name="blocks"), x, (sizes, skips, given))
         return x, {"blocks": given}
 
 

@@ -25,7 +25,7 @@ _SELF = f"{_LAYER}.attention.attention"
 _NAMES = f"{_SELF}.query {_SELF}.key {_SELF}.value {_LAYER}.attention.output.dense"
 PARAMETERS = (
     ("vit.embeddings.cls_token", "1 1 d -> d", "class_token"),
-    ("vit.embeddings.position_embeddings", "1 n d -> n d", "positions/embedding"),
+    ("vit.embeddings.position_embeddings", "1 n d -> n d", "grid_positions/embedding"),
     ("vit.embeddings.patch_embeddings.projection.weight", "o c h w -> h w c o", "patches/kernel"),
     ("vit.embeddings.patch_embeddings.projection.bias", "", "patches/bias"),
     *norm(f"{_LAYER}.layernorm_before", f"{_BLOCK}/attention_norm"),
