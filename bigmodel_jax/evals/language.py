@@ -3,28 +3,19 @@
 import math
 from collections.abc import Mapping
 
-import jax
-
-from bigmodel_jax.evals.passes import Pass
-from bigmodel_jax.metrics import Sums
+from bigmodel_jax.evals import loss
 
 
-class Evaluator(Pass):
+class Evaluator(loss.Evaluator):
     """The task's own loss and metrics over a whole split.
 
     "loss" is in nats a token, "perplexity" its exponential. "bits_per_byte" is of the UTF-8 text, so
     that models with different tokenizers can be compared; where every token of the split counts.
     """
 
-    def compute(self, task, variables, batch):
-        value, aux = task.loss(variables, batch, jax.random.key(0), train=False)
-        return {"loss": value, **aux.metrics}
-
     def run(self, variables: Mapping) -> dict[str, float]:
         """Numbers by name; `details` then says of how many rows and tokens."""
-        sums = Sums()
-        for _, row in self.results(variables):
-            sums.add(row)
+        sums = self.sums(variables)
         numbers, counted = sums.means(), sums.sums["loss"][1]
         self.details = {"examples": self.source.examples, "tokens": int(counted)}
         numbers["perplexity"] = math.exp(min(numbers["loss"], 700.0))
