@@ -30,7 +30,9 @@ ROW = 512  # tokens at most of a row, where `predict` is asked about a language 
 
 
 def bring(folder: Path, workdir: str, architecture: str | None = None) -> str:
-    """Writes the run of the published model in `folder`; its arrays are spread over all devices.
+    """Writes the run of the published model in `folder`, which appears by one rename.
+
+    The arrays are spread over all devices.
 
     Args:
         architecture: see published.read.
@@ -49,12 +51,12 @@ def bring(folder: Path, workdir: str, architecture: str | None = None) -> str:
     mesh = sharding.make_mesh({"fsdp": -1})
     with sharding.use(mesh):
         params = load(found, reading.abstract(found.model, mesh))
-    with rundir.RunDir(path) as run:
+    with rundir.new_run(path) as run:
         with checkpoint.Checkpointer(run.path / "checkpoints", Clock(1, 1), "1 steps") as keeper:
             keeper.save(0, TrainState(jax.numpy.int32(0), {"params": params}, {}), {})
         if jax.process_index() == 0:
             _write_assets(found, tokenizer, run.path / "assets")
-            spec = _config(found, tokenizer, run.path / "assets")
+            spec = _config(found, tokenizer, path.absolute() / "assets")
             rundir.replace(run.path / "config.json", config.to_json(spec))
         run.write_about({"imported_from": str(folder.absolute())})
     return describe(found) + f"\n{path}: {_size(params):,} parameters of {folder}."
@@ -137,7 +139,7 @@ def _config(found: Published, tokenizer: raw.Tokenizer | None, assets: Path) -> 
     elif head == "classify" and tokenizer is not None:
         data = {"name": "text", "reader": {}, "max_length": length, "keep": "head"}
     if tokenizer is not None:
-        data["tokenizer"] = {"name": "raw", "path": str((assets / TOKENIZER).absolute())}
+        data["tokenizer"] = {"name": "raw", "path": str(assets / TOKENIZER)}
     return {**config.DEFAULTS, "model": found.model, "task": task, "data": data}
 
 
