@@ -18,6 +18,7 @@ from bigmodel_jax.data.tokenizers import raw
 from bigmodel_jax.durations import Clock
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.hub import published as reading
+from bigmodel_jax.hub import vocabularies
 from bigmodel_jax.hub.loading import load
 from bigmodel_jax.hub.published import Published
 from bigmodel_jax.steps import TrainState
@@ -83,23 +84,27 @@ def _size(params) -> int:
 
 
 def _tokenizer(found: Published) -> raw.Tokenizer | None:
-    """The published one, checked; None where the model reads no text or there is none."""
+    """The published one, checked; None where the model reads no text or there is none that we read."""
     file = found.folder / TOKENIZER
     if "vocabulary_size" not in found.model:
         return None
-    if not file.is_file():
+    tokenizer = raw.Tokenizer(path=str(file))
+    if file.is_file():
+        tokenizer.train(())
+    elif made := vocabularies.read(found.folder, found.given["model_type"]):
+        tokenizer.take(made)
+    else:
         print(
-            f"NOTE: {found.folder} holds no tokenizer.json: the run reads no text. transformers' "
+            f"NOTE: {found.folder} holds no tokenizer.json, nor the vocab.txt or the vocab.json and "
+            "merges.txt of a tokenizer that we know: the run reads no text. transformers' "
             "AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR) makes one of other files."
         )
         return None
-    tokenizer = raw.Tokenizer(path=str(file))
-    tokenizer.train(())
     size = found.model["vocabulary_size"]
     if tokenizer.vocabulary_size > size:
         raise UserError(
-            f"{file} has {tokenizer.vocabulary_size:,} tokens, and the model's vocabulary is "
-            f"{size:,}: the tokenizer is another model's."
+            f"The tokenizer of {found.folder} has {tokenizer.vocabulary_size:,} tokens, and the model's vocabulary is "
+            f"{size:,}: it is another model's."
         )
     return tokenizer
 
