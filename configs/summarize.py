@@ -17,6 +17,15 @@ and Parquet are read, too); one file is cut 80/10/10. Other names: --config.data
 The loss on val chooses the epoch. The test is written by a beam search of 4 and scored by ROUGE (the extra
 [rouge]), whose rougeLsum takes a summary's lines as its sentences, and by exact match. `tiny` takes
 generated articles where no path is given, and has no ROUGE. CNN/DailyMail itself: not yet run.
+
+On generated articles in CNN/DailyMail's layout (data/readers/synthetic_articles.py; 20,000, one seed)
+
+    python -c "from bigmodel_jax.data.readers import synthetic_articles as news; news.write('news')"
+    python -m bigmodel_jax.main --config=configs/summarize.py --config.data.path=news
+
+prints test/exact 100.0 and test/rouge2 100.0 of 1,000 other articles: 19 minutes on 2 cores of an AMD EPYC
+that had much other work to do (7 of processor time), 2026-11-28. how=full and lora have started from a
+T5 of random parameters (tests/hub/test_finetune.py), and from a published one not yet.
 """
 
 from ml_collections import ConfigDict, config_dict
