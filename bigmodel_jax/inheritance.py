@@ -109,6 +109,13 @@ def child(parent: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
             "start from one that embeds words or pieces."
         )
     known = fields("models", name)
+    if not {"head", "num_classes"} & set(known):
+        if head := own.get("head"):
+            raise UserError(
+                f"The model of the run to start from is {name!r}, which writes one text from another: "
+                f"for head={head!r} start from a run of gpt or bert."
+            )
+        return {**parent, **own}
     if "head" not in known:
         if (head := own.get("head", "classify")) != "classify":
             raise UserError(
@@ -128,7 +135,10 @@ def heads(parent: Mapping, model: Mapping, rules: Mapping[str, Any]) -> dict[str
     """config.init_from with what becomes of both models' heads.
 
     Of what both have a language model's head and a pooler are taken, but a classifier starts fresh.
+    A model that knows no classes has no other head than its own.
     """
+    if "num_classes" not in fields("models", parent["name"]):
+        return dict(rules)
     theirs, ours = _parts(parent), _parts(model)
     lm = parent.get("head") == model.get("head") == "lm"
     fresh = [p for p in HEADS if p in ours and (p not in theirs or (p in OF_CLASSES and not lm))]

@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def merge(workdir: str, output: str) -> str:
-    """Writes the merged run.
+    """Writes the merged run, which appears by one rename.
 
     Returns:
         A sentence about what was done.
@@ -60,7 +60,7 @@ def merge(workdir: str, output: str) -> str:
     variables = {**variables, "params": task.merge(variables["params"])}
     merged = {**given, "task": given["task"]["task"], "ema": 0.0}  # the average is in the kernels
     source = Path(workdir).expanduser()
-    with rundir.RunDir(path) as run:
+    with rundir.new_run(path) as run:
         clock = Clock(1, 1)
         with checkpoint.Checkpointer(run.path / "checkpoints", clock, every="1 steps") as keeper:
             state = TrainState(jax.numpy.int32(chosen.name), variables, {})

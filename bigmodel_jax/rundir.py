@@ -11,7 +11,9 @@ results/NAME.npz  probabilities, labels, lengths   plots/  report.md  report.htm
 import fcntl
 import json
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +138,33 @@ class RunDir:
         if self._main:
             text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
             replace(self.path / "about.json", text)
+
+
+@contextmanager
+def new_run(path: str | os.PathLike) -> Iterator[RunDir]:
+    """The directory of a run that no training begins: written beside, whole at `path` or not there.
+
+    Raises:
+        UserError: it cannot be written; `path` is there already and not empty.
+    """
+    final = Path(path).expanduser().absolute()
+    part, main = final.with_name(f"{final.name}.unfinished"), jax.process_index() == 0
+    if main:  # what a killed process left
+        shutil.rmtree(part, ignore_errors=True)
+    try:
+        with RunDir(part) as run:
+            yield run
+        on_first(lambda: _appear(part, final))
+    finally:
+        if main:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _appear(part: Path, final: Path) -> None:
+    try:
+        part.replace(final)
+    except OSError as error:
+        raise UserError(f"{final} cannot be written: {error.strerror}.") from error
 
 
 def read_config(workdir: str | os.PathLike) -> dict:

@@ -14,7 +14,7 @@ from bigmodel_jax.config import DEFAULTS
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.generation.sampling import Sampling
 from bigmodel_jax.generation.writer import load_writer
-from bigmodel_jax.inheritance import child, inherit
+from bigmodel_jax.inheritance import child, heads, inherit
 from bigmodel_jax.merge import merge
 from bigmodel_jax.train import train
 from configs import chat, choice, finetune_text, gpt2_pretrain, imdb_lm, imdb_mlm, own_text, squad
@@ -163,11 +163,19 @@ def test_a_child_has_the_classes_and_with_rotary_positions_the_length_of_its_own
     }  # fmt: skip
 
 
+def test_an_encoder_decoder_keeps_its_head():
+    t5 = {"name": "t5", "vocabulary_size": 50, "tied": False}
+    assert child(t5, {"dropout": 0.1}) == {**t5, "dropout": 0.1}
+    rules = {"path": "runs/t5", "drop": (), "fresh": ()}
+    assert heads(t5, t5, rules) == rules
+
+
 @pytest.mark.parametrize(
     "spec, own, complaint",
     [
         ({"name": "bag"}, {}, "is a bag of n-grams"),
         ({"name": "lstm"}, {"head": "tag"}, "'lstm', which classifies whole texts"),
+        ({"name": "t5"}, {"head": "classify"}, "'t5', which writes one text from another"),
     ],
 )
 def test_what_a_model_cannot_become_is_said(spec, own, complaint):

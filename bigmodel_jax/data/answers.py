@@ -3,14 +3,14 @@
 config.data = dict(name="answers", path="squad/", tokenizer=dict(name="raw", ...), ...)
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bigmodel_jax import config
-from bigmodel_jax.data import questions
+from bigmodel_jax.data import pair_rows, questions
 from bigmodel_jax.data.in_memory import InMemory, Read
 from bigmodel_jax.data.questions import Question
 from bigmodel_jax.data.token_files import file_sha256
@@ -79,7 +79,7 @@ class Source(InMemory):
         super().__init__(
             read,
             splits=splits,
-            tokenizer=tokenizer,
+            tokenizer=pair_rows.build_tokenizer(tokenizer),
             max_length=max_length,
             batch_size=batch_size,
             buckets=buckets,
@@ -92,8 +92,9 @@ class Source(InMemory):
         )
         self.info["unanswerable"] = not all(q.answers for q in self.train_examples)
 
-    def learnt(self, example: Question) -> tuple[str, ...]:
-        return example.question, example.context
+    def learnt(self, examples: Sequence[Question]) -> Iterable[str]:
+        texts = (text for asked in examples for text in (asked.question, asked.context))
+        return dict.fromkeys(texts)  # a context that many questions share counts once
 
     def key(self, example: Question) -> tuple[str, ...]:
         return (example.context,)
@@ -101,7 +102,8 @@ class Source(InMemory):
     def encode(self, examples: Sequence[Question]) -> np.ndarray:
         self.questions = examples
         texts = [(asked.question, asked.context) for asked in examples]
-        self.windows = Windows(texts, self.tokenizer, self.around, **self._room)
+        around = pair_rows.around(self.tokenizer)
+        self.windows = Windows(texts, self.tokenizer, around, **self._room)
         spans = [_span(asked) for asked in examples]
         self._start, self._end = self.windows.places(spans)
         inside = np.bincount(self.windows.owner, self._start > 0, len(examples))

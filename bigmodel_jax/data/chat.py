@@ -7,22 +7,18 @@ says what stands before and after each role's text; it and the texts are tokenis
 a model is asked later has the very ids that it learnt from. The separator ends each answer.
 """
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from bigmodel_jax import config
 from bigmodel_jax.data import records, tokenizing
-from bigmodel_jax.data import splits as splitting
 from bigmodel_jax.data.corpora import by_split
-from bigmodel_jax.data.corpus import find_split
-from bigmodel_jax.data.hashes import text_hashes
-from bigmodel_jax.data.order import Epochs, Plan, batches_per_epoch, plan_epoch
+from bigmodel_jax.data.in_memory import InMemory, Read
 from bigmodel_jax.data.packing import Runs, fill, make_index
-from bigmodel_jax.data.rows import check_buckets, ends_of_document
+from bigmodel_jax.data.rows import ends_of_document
 from bigmodel_jax.data.token_files import file_sha256
 from bigmodel_jax.errors import UserError, nearest
 
@@ -33,7 +29,14 @@ SPLITS = {"train": "train[:90%]", "val": "train[90%:]"}
 Message = Mapping[str, str]
 
 
-class Source:
+class Conversation(NamedTuple):
+    """Messages; `place` is where they stand, for messages of ours."""
+
+    place: str
+    messages: list[Message]
+
+
+class Source(InMemory):
     """Batches as of data/tokens.py, but that "mask" is True only where "targets" are of an answer.
 
     A conversation is a segment; of one longer than a row the beginning is kept.
@@ -73,18 +76,11 @@ class Source:
         data_dir: str = "",
         process: tuple[int, int] = (0, 1),
     ):
-        self.batch_size, self.training, self.seed, self.group = batch_size, training, seed, group
-        self.length, self.process = length, process
         if packing not in ("best_fit", "documents"):
             known = ("best_fit", "documents")
             raise UserError(
                 f"There is no config.data.packing {packing!r}.{nearest(packing, known)}"
             )
-        if batch_size < 1 or batch_size % process[1]:
-            raise UserError(
-                f"config.data.batch_size {batch_size} does not divide over {process[1]} processes."
-            )
-        self.buckets = check_buckets(buckets, length) if packing == "documents" else (length,)
         columns = {"--config.data.messages_column": messages_column}
         if prompt_column or response_column:
             columns = {
@@ -92,52 +88,55 @@ class Source:
                 "--config.data.response_column": response_column or "response",
             }
         if path is not None:
-            self.reader_name, self.synthetic = Path(path).name, False
-            self._read, identity = _of_files(path, columns)
+            read = _of_files(path, columns)
         elif reader is not None:
-            opened = config.build("data.readers", reader, data_dir=data_dir)
-            self.reader_name, self.synthetic = opened.name, opened.synthetic
-            self._read, identity = _of_reader(opened), [opened.fingerprint()]
+            read = _of_reader(config.build("data.readers", reader, data_dir=data_dir))
         else:
             raise UserError("Where are the conversations? --config.data.path=FILE names them.")
-        self._sizes = {name: len(found) for name, found in self._read.items()}
-        self._splits = splitting.complete(splits, self._sizes)
-        self.tokenizer = tokenizing.build(tokenizer)
-        self.tokenizer.train(
-            m["content"].join(template.get(m["role"], ("", "")))
-            for _, messages in self._chosen("train")
-            for m in messages
+        self._template, self._packing = template, packing
+        super().__init__(
+            read._replace(identity=[*read.identity, config.plain(template)]),
+            splits=splits,
+            tokenizer=tokenizing.build(tokenizer),
+            max_length=length,
+            batch_size=batch_size,
+            buckets=buckets if packing == "documents" else (length,),
+            fingerprint=fingerprint,
+            split=split,
+            training=training,
+            seed=seed,
+            group=group,
+            process=process,
         )
-        identity += [config.plain(template), getattr(self.tokenizer, "identity", str)()]
-        self.fingerprint = hashlib.sha256(repr(identity).encode()).hexdigest()
-        if fingerprint not in ("", self.fingerprint):
-            raise UserError(
-                f"{self.reader_name} here is not the data that config.data.fingerprint names: "
-                f"{self.fingerprint[:12]}... instead of {fingerprint[:12]}.... Has a file changed?"
-            )
-        self._template = template
-        self._tokens, self._learnt, first, count = self._encode(split, process[0] == 0)
-        self._index = make_index(packing, first, count, length)
-        self.lengths = self._index.lengths
-        self.examples = len(self.lengths)
         self.padding = 1 - float(self.lengths.sum()) / (self.examples * length)
-        self.steps_per_epoch = batches_per_epoch(self.examples, batch_size, group)
-        self.info = {"vocabulary_size": self.tokenizer.vocabulary_size, "max_length": length}
-        self._epochs = Epochs(self._plan, self.steps_per_epoch, training)
 
     def check_split(self, split: str) -> None:
         """Raises a UserError for a split without an answer: evaluators open theirs late."""
-        self._encode(split, say=False)
+        self._encoded(self.chosen(split), split)
 
-    def peek(self) -> dict[str, np.ndarray]:
-        """A batch of this process's share, for shapes."""
-        return self.batch(0)
+    def learnt(self, examples: Sequence[Conversation]) -> Iterable[str]:
+        return (
+            m["content"].join(self._template.get(m["role"], ("", "")))
+            for example in examples
+            for m in example.messages
+        )
 
-    def batch(self, step: int) -> dict[str, np.ndarray]:
-        """The rows of this process in the batch of a step; a pure function of (seed, step)."""
-        plan, position = self._epochs.at(step)
-        index, count = self.process
-        rows, length = np.split(plan.indices[position], count)[index], int(plan.lengths[position])
+    def key(self, example: Conversation) -> tuple[str, ...]:
+        return tuple(m["content"] for m in example.messages)
+
+    def encode(self, examples: Sequence[Conversation]) -> np.ndarray:
+        found = self._encoded(examples, self.split)
+        if found.cut or found.without:
+            self.say(
+                f"of {len(examples):,} conversations {found.cut:,} are longer than config.data."
+                f"length {self.max_length} and lose their ends; {found.without:,} have no answer left "
+                "and are not used."
+            )
+        self._tokens, self._learnt = found.tokens, found.learnt
+        self._index = make_index(self._packing, found.first, found.count, self.max_length)
+        return self._index.lengths
+
+    def assemble(self, rows: np.ndarray, length: int) -> dict[str, np.ndarray]:
         none = (np.zeros(0, np.int64), np.zeros(0, np.int64))
         found = [self._index.runs(int(row), 0) if row >= 0 else none for row in rows]
         runs = Runs(
@@ -150,33 +149,13 @@ class Source:
         marks = {"mask": learnt.astype(bool), "valid": rows >= 0, "index": rows.astype(np.int32)}
         return {**batch, **marks}
 
-    def rows(self, step: int) -> np.ndarray:
-        """Which rows the batch of a step holds over all processes, [batch_size]; -1 pads."""
-        plan, position = self._epochs.at(step)
-        return plan.indices[position]
-
-    def save_assets(self, folder: Path) -> None:
-        """Writes the tokenizer."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self.tokenizer.save(folder)
-
-    def _chosen(self, split: str) -> list[tuple[str, list[Message]]]:
-        """(place, messages) of the conversations of a split."""
-        expression = find_split(self._splits, split)
-        read = self._read.get(splitting.split_name(expression), [])
-        texts = [tuple(m["content"] for m in messages) for _, messages in read]
-        positions = splitting.parse(expression, self._sizes, lambda: text_hashes(texts))[1]
-        return [read[i] for i in positions]
-
-    def _encode(self, split: str, say: bool):
-        """Conversations in a row: their ids, which are learnt, where each begins, how long it is."""
-        conversations = self._chosen(split)
+    def _encoded(self, conversations: Sequence[Conversation], split: str) -> "Encoded":
         before = ends_of_document(self.tokenizer)[0]
         tokens, learnt, first, count, at, cut, without = [], [], [], [], 0, 0, 0
         for place, messages in conversations:
             ids, flags = encode_chat(messages, self.tokenizer, self._template, place)
-            cut += len(ids) > self.length
-            ids, flags = ids[: self.length], flags[: self.length]
+            cut += len(ids) > self.max_length
+            ids, flags = ids[: self.max_length], flags[: self.max_length]
             skipped = 0 if before else 1  # the first token, which nothing is before
             if not flags[skipped:].any():
                 without += 1
@@ -186,38 +165,33 @@ class Source:
             first.append(at + len(before) + skipped)
             count.append(len(ids) - skipped)
             at += len(before) + len(ids)
-        if say and (cut or without):
-            print(
-                f"NOTE: of {len(conversations):,} conversations {cut:,} are longer than config.data."
-                f"length {self.length} and lose their ends; {without:,} have no answer left and are "
-                "not used.",
-                flush=True,
-            )
         if not first:
             raise UserError(
                 f"No conversation of {self.reader_name} {split} has an answer of the {ANSWERS!r} "
-                f"within config.data.length {self.length} tokens: raise it."
+                f"within config.data.length {self.max_length} tokens: raise it."
             )
-        places = np.array(first, np.int64), np.array(count, np.int64)
-        return np.concatenate(tokens), np.concatenate(learnt), *places
-
-    def _plan(self, epoch) -> Plan:
-        return plan_epoch(
-            self.lengths,
-            self.batch_size,
-            buckets=self.buckets,
-            seed=self.seed,
-            epoch=epoch,
-            shuffle=self.training,
-            group=self.group,
-        )
+        flat = np.concatenate(tokens), np.concatenate(learnt)
+        return Encoded(*flat, np.array(first, np.int64), np.array(count, np.int64), cut, without)
 
 
-Read = dict[str, list[tuple[str, list[Message]]]]  # (place, messages) by split
+class Encoded(NamedTuple):
+    """Conversations one after another.
+
+    Attributes:
+        tokens, learnt: ids int32, and which are of an answer, bool.
+        first, count: where what is predicted of each begins, and its tokens; int64.
+        cut, without: how many lost their ends; and how many have no answer left, and are not here.
+    """
+
+    tokens: np.ndarray
+    learnt: np.ndarray
+    first: np.ndarray
+    count: np.ndarray
+    cut: int
+    without: int
 
 
-def _of_files(path: str, columns: Mapping[str, str]) -> tuple[Read, list]:
-    """(the conversations of files, what these are)."""
+def _of_files(path: str, columns: Mapping[str, str]) -> Read:
     files = by_split([path])
     read = {
         name: [
@@ -228,22 +202,23 @@ def _of_files(path: str, columns: Mapping[str, str]) -> tuple[Read, list]:
         for name, found in files.items()
     }
     hashes = [[name, [file_sha256(file) for file in found]] for name, found in files.items()]
-    return read, [*hashes, list(columns.values())]
+    return Read(Path(path).name, False, [*hashes, list(columns.values())], read)
 
 
 def _of_reader(reader: Any) -> Read:
     """The conversations of a reader of messages."""
-    return {
+    read = {
         name: [
             read_messages(f"{reader.name} {name} example {i}", [example["messages"]])
             for i, example in enumerate(reader.examples(name))
         ]
         for name in reader.splits
     }
+    return Read(reader.name, reader.synthetic, [reader.fingerprint()], read)
 
 
-def read_messages(place: str, values: Sequence[Any]) -> tuple[str, list[Message]]:
-    """(place, messages) of a record: of its messages, or of its prompt and response.
+def read_messages(place: str, values: Sequence[Any]) -> Conversation:
+    """The conversation of a record: of its messages, or of its prompt and response.
 
     Raises:
         UserError: they are not as the module's docstring says.
@@ -264,7 +239,7 @@ def read_messages(place: str, values: Sequence[Any]) -> tuple[str, list[Message]
         raise UserError(
             f"{place}: messages are a list of {{'role': ..., 'content': ...}} with strings in it."
         )
-    return place, messages
+    return Conversation(place, messages)
 
 
 def encode_chat(

@@ -7,7 +7,7 @@ The files are CSV, TSV, JSONL or Parquet, with the choices in a column each, or 
 """
 
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,7 +102,7 @@ class Source(InMemory):
         super().__init__(
             read,
             splits=splits,
-            tokenizer=tokenizer,
+            tokenizer=pair_rows.build_tokenizer(tokenizer),
             max_length=max_length,
             batch_size=batch_size,
             buckets=buckets,
@@ -114,8 +114,10 @@ class Source(InMemory):
             process=process,
         )
 
-    def learnt(self, example: Example) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(text for pair in example.pairs() for text in pair))
+    def learnt(self, examples: Sequence[Example]) -> Iterable[str]:
+        return dict.fromkeys(  # a context that its choices share counts once
+            text for example in examples for pair in example.pairs() for text in pair
+        )
 
     def key(self, example: Example) -> tuple[str, ...]:
         return (example.context,)
@@ -124,7 +126,8 @@ class Source(InMemory):
         self._examples = examples
         self.labels = np.array([example.label for example in examples], np.int32)
         pairs = [example.pairs() for example in examples]
-        self._pairs, cut = encode_pairs(pairs, self.tokenizer, self.around, self.max_length)
+        self._around = pair_rows.around(self.tokenizer)
+        self._pairs, cut = encode_pairs(pairs, self.tokenizer, self._around, self.max_length)
         self._most = max(map(len, pairs))
         self.label_names = tuple(f"choice {i}" for i in range(1, self._most + 1))
         if cut and self.training:
@@ -132,18 +135,18 @@ class Source(InMemory):
                 f"{cut:,} of {len(examples):,} questions have a choice that is longer, with its "
                 f"context, than max_length {self.max_length}, and lose their ends."
             )
-        return row_lengths(self._pairs, self.around)
+        return row_lengths(self._pairs, self._around)
 
     def assemble(self, rows: np.ndarray, length: int) -> dict[str, np.ndarray]:
         valid = rows >= 0
         chosen = [self._pairs[row] if row >= 0 else () for row in rows]
-        batch = make_batch(chosen, self.around, self._most, length)
+        batch = make_batch(chosen, self._around, self._most, length)
         label = np.where(valid, self.labels[rows], 0).astype(np.int32)
         return {**batch, "label": label, "valid": valid}
 
     def texts(self, indices: Sequence[int]) -> list[str]:
         """The context and the choices of examples of this split, with " ||| " between."""
-        return [" ||| ".join(self.learnt(self._examples[int(i)])) for i in indices]
+        return [" ||| ".join(self.learnt([self._examples[int(i)]])) for i in indices]
 
 
 def encode_pairs(

@@ -6,22 +6,18 @@ A word is one or several pieces: its first has the word's tag, the others have n
 fine-tuning. Tags are counted by words, so that no tokenizer changes what a score means.
 """
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bigmodel_jax import config
-from bigmodel_jax.data import splits as splitting
 from bigmodel_jax.data import tagged
 from bigmodel_jax.data.corpora import by_split
-from bigmodel_jax.data.corpus import find_split
 from bigmodel_jax.data.encoding import save_labels
-from bigmodel_jax.data.hashes import text_hashes
-from bigmodel_jax.data.order import Epochs, Plan, batches_per_epoch, plan_epoch
-from bigmodel_jax.data.rows import Around, around, check_buckets
+from bigmodel_jax.data.in_memory import InMemory, Read
+from bigmodel_jax.data.rows import Around, around
 from bigmodel_jax.data.tagged import Sentence
 from bigmodel_jax.data.token_files import file_sha256
 from bigmodel_jax.errors import UserError, nearest
@@ -30,7 +26,7 @@ NO_TAG = -1
 SPLITS = {"train": "train[:90%]", "val": "train[90%:]", "test": "test"}
 
 
-class Source:
+class Source(InMemory):
     """Batches of {"tokens", "mask", "label", "valid"}.
 
     "tokens" and "label" are int32 [rows, length], the label NO_TAG (-1) behind a word's first piece
@@ -68,142 +64,88 @@ class Source:
         data_dir: str = "",
         process: tuple[int, int] = (0, 1),
     ):
-        self.batch_size, self.training, self.seed, self.group = batch_size, training, seed, group
-        self.max_length, self.process = max_length, process
-        if batch_size < 1 or batch_size % process[1]:
-            raise UserError(
-                f"config.data.batch_size {batch_size} does not divide over {process[1]} processes."
-            )
-        self.buckets = check_buckets(buckets, max_length)
         if path is not None:
-            self.reader_name, self.synthetic = Path(path).name, False
-            self._read, identity = _of_files(path, token_column, tag_column)
+            read = _of_files(path, token_column, tag_column)
         elif reader is not None:
-            opened = config.build("data.readers", reader, data_dir=data_dir)
-            self.reader_name, self.synthetic = opened.name, opened.synthetic
-            self._read, identity = _of_reader(opened), [opened.fingerprint()]
+            read = _of_reader(config.build("data.readers", reader, data_dir=data_dir))
         else:
             raise UserError(
                 "Where are the sentences? --config.data.path=FILE_OR_FOLDER names them."
             )
-        self._sizes = {name: len(sentences) for name, sentences in self._read.items()}
-        self._splits = splitting.complete(splits, self._sizes)
-        train = self._sentences("train")
-        self.label_names = tagged.tag_names(train)
+        super().__init__(
+            read,
+            splits=splits,
+            tokenizer=config.build("data.tokenizers", tokenizer),
+            max_length=max_length,
+            batch_size=batch_size,
+            buckets=buckets,
+            fingerprint=fingerprint,
+            split=split,
+            training=training,
+            seed=seed,
+            group=group,
+            process=process,
+        )
+        self.info["num_classes"] = len(self.label_names)
+
+    def learnt(self, examples: Sequence[Sentence]) -> Iterable[str]:
+        return (" ".join(sentence.words) for sentence in examples)
+
+    def key(self, example: Sentence) -> tuple[str, ...]:
+        return (" ".join(example.words),)
+
+    def encode(self, examples: Sequence[Sentence]) -> np.ndarray:
+        self.label_names = tagged.tag_names(self.train_examples)
         if len(self.label_names) < 2:
             raise UserError(
                 f"All words of {self.reader_name} have the tag {''.join(self.label_names)!r}."
             )
-        self.tokenizer = config.build("data.tokenizers", tokenizer)
-        self.tokenizer.train(" ".join(sentence.words) for sentence in train)
-        identity += [getattr(self.tokenizer, "identity", str)()]
-        self.fingerprint = hashlib.sha256(repr(identity).encode()).hexdigest()
-        if fingerprint not in ("", self.fingerprint):
-            raise UserError(
-                f"{self.reader_name} here is not the data that config.data.fingerprint names: "
-                f"{self.fingerprint[:12]}... instead of {fingerprint[:12]}.... Has a file changed?"
-            )
-        sentences = self._sentences(split)
         ids = {name: i for i, name in enumerate(self.label_names)}
-        for sentence in sentences:
+        for sentence in examples:
             for tag in sentence.tags:
                 if tag not in ids:
                     raise UserError(
                         f"{sentence.place}: the tag {tag!r} of this sentence is not among those of the "
                         f"training part.{nearest(tag, ids)}"
                     )
-        self._rows, cut = encode_rows(sentences, self.tokenizer, max_length, ids)
-        if cut and process[0] == 0:
-            print(
-                f"NOTE: {cut:,} of {len(sentences):,} sentences are longer than max_length "
-                f"{max_length}, and are cut between words.",
-                flush=True,
+        self._rows, cut = encode_rows(examples, self.tokenizer, self.max_length, ids)
+        if cut:
+            self.say(
+                f"{cut:,} of {len(examples):,} sentences are longer than max_length "
+                f"{self.max_length}, and are cut between words."
             )
-        self.lengths = np.array([len(tokens) for tokens, _ in self._rows])
         self.labels = [label for _, label in self._rows]
-        self.examples = len(self._rows)
-        self.steps_per_epoch = batches_per_epoch(self.examples, batch_size, group)
-        self.info = {
-            "vocabulary_size": self.tokenizer.vocabulary_size,
-            "num_classes": len(self.label_names),
-        }
-        self._epochs = Epochs(self._plan, self.steps_per_epoch, training)
+        return np.array([len(tokens) for tokens, _ in self._rows])
 
-    def check_split(self, split: str) -> None:
-        """Raises a UserError for an unknown or empty split: evaluators open theirs late."""
-        self._sentences(split)
-
-    def peek(self) -> dict[str, np.ndarray]:
-        """A batch of this process's share, for shapes."""
-        return self.batch(0)
-
-    def batch(self, step: int) -> dict[str, np.ndarray]:
-        """The rows of this process in the batch of a step; a pure function of (seed, step)."""
-        rows, length = self._planned(step)
-        index, count = self.process
-        rows = np.split(rows, count)[index]
+    def assemble(self, rows: np.ndarray, length: int) -> dict[str, np.ndarray]:
         return make_batch([self._rows[row] if row >= 0 else None for row in rows], length)
-
-    def rows(self, step: int) -> np.ndarray:
-        """Which rows the batch of a step holds over all processes, [batch_size]; -1 pads."""
-        return self._planned(step)[0]
 
     def save_assets(self, folder: Path) -> None:
         """Writes the tokenizer and the names of the tags."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self.tokenizer.save(folder)
+        super().save_assets(folder)
         save_labels(folder, self.label_names, self.target)
 
-    def _sentences(self, split: str) -> list[Sentence]:
-        expression = find_split(self._splits, split)
-        name = splitting.split_name(expression)
-        read = self._read.get(name, [])
-        positions = splitting.parse(expression, self._sizes, lambda: text_hashes(_texts(read)))[1]
-        return [read[i] for i in positions]
 
-    def _plan(self, epoch) -> Plan:
-        return plan_epoch(
-            self.lengths,
-            self.batch_size,
-            buckets=self.buckets,
-            seed=self.seed,
-            epoch=epoch,
-            shuffle=self.training,
-            group=self.group,
-        )
-
-    def _planned(self, step):
-        plan, position = self._epochs.at(step)
-        return plan.indices[position], int(plan.lengths[position])
-
-
-Read = dict[str, list[Sentence]]  # by split
-
-
-def _of_files(path: str, token_column: int, tag_column: int) -> tuple[Read, list]:
-    """(the sentences of files, what these are)."""
+def _of_files(path: str, token_column: int, tag_column: int) -> Read:
     files = by_split([path])
     read = {
         name: [s for file in found for s in tagged.read(file, token_column, tag_column)]
         for name, found in files.items()
     }
     hashes = [[name, [file_sha256(file) for file in found]] for name, found in files.items()]
-    return read, [*hashes, token_column, tag_column]
+    return Read(Path(path).name, False, [*hashes, token_column, tag_column], read)
 
 
 def _of_reader(reader: Any) -> Read:
     """The sentences of a reader of words and tags."""
-    return {
+    read = {
         name: [
             Sentence(example["words"], example["tags"], f"{reader.name} {name} example {i}")
             for i, example in enumerate(reader.examples(name))
         ]
         for name in reader.splits
     }
-
-
-def _texts(sentences: Sequence[Sentence]) -> list[tuple[str]]:
-    return [(" ".join(sentence.words),) for sentence in sentences]
+    return Read(reader.name, reader.synthetic, [reader.fingerprint()], read)
 
 
 Row = tuple[np.ndarray, np.ndarray]  # tokens, labels; int32 [length]

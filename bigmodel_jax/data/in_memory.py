@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bigmodel_jax.data import pair_rows
 from bigmodel_jax.data import splits as splitting
 from bigmodel_jax.data.corpus import find_split
 from bigmodel_jax.data.hashes import text_hashes
@@ -34,14 +33,20 @@ class Read(NamedTuple):
 
 
 class InMemory(abc.ABC):
-    """Batches of examples that were read whole, and are pairs of texts to the tokenizer.
+    """Batches of examples that were read whole.
 
     A subclass says what a tokenizer learns from (`learnt`), by what a hash splits (`key`), how examples
     become rows (`encode`, once) and rows a batch (`assemble`).
 
     Args:
-        splits, tokenizer, max_length, buckets, batch_size, fingerprint, split, training, seed, group,
+        tokenizer: untrained.
+        splits, max_length, buckets, batch_size, fingerprint, split, training, seed, group,
             process: as in data/text.py.
+
+    Attributes:
+        train_examples: those that the tokenizer learnt from.
+        split: as given.
+        lengths: tokens of each row of this split, int [rows].
     """
 
     def __init__(
@@ -49,7 +54,7 @@ class InMemory(abc.ABC):
         read: Read,
         *,
         splits: Mapping[str, str],
-        tokenizer: Mapping,
+        tokenizer: Any,
         max_length: int,
         batch_size: int,
         buckets: Sequence[int],
@@ -61,7 +66,7 @@ class InMemory(abc.ABC):
         process: tuple[int, int],
     ):
         self.batch_size, self.training, self.seed, self.group = batch_size, training, seed, group
-        self.max_length, self.process = max_length, process
+        self.max_length, self.process, self.split = max_length, process, split
         if batch_size < 1 or batch_size % process[1]:
             raise UserError(
                 f"config.data.batch_size {batch_size} does not divide over {process[1]} processes."
@@ -71,10 +76,8 @@ class InMemory(abc.ABC):
         self._sizes = {name: len(examples) for name, examples in read.examples.items()}
         self._splits = splitting.complete(splits, self._sizes)
         self.train_examples = self.chosen("train")
-        self.tokenizer = pair_rows.build_tokenizer(tokenizer)
-        texts = (text for example in self.train_examples for text in self.learnt(example))
-        self.tokenizer.train(dict.fromkeys(texts))  # one that many examples share counts once
-        self.around = pair_rows.around(self.tokenizer)
+        self.tokenizer = tokenizer
+        self.tokenizer.train(self.learnt(self.train_examples))
         identity = [*read.identity, getattr(self.tokenizer, "identity", str)()]
         self.fingerprint = hashlib.sha256(repr(identity).encode()).hexdigest()
         if fingerprint not in ("", self.fingerprint):
@@ -92,8 +95,8 @@ class InMemory(abc.ABC):
         self._epochs = Epochs(self._plan, self.steps_per_epoch, training)
 
     @abc.abstractmethod
-    def learnt(self, example: Any) -> Iterable[str]:
-        """What a tokenizer learns from."""
+    def learnt(self, examples: Sequence[Any]) -> Iterable[str]:
+        """What a tokenizer learns from, of the examples of the training part."""
 
     @abc.abstractmethod
     def key(self, example: Any) -> tuple[str, ...]:

@@ -13,7 +13,8 @@ from bigmodel_jax.data.hashes import text_hashes
 from bigmodel_jax.data.token_files import file_sha256
 from bigmodel_jax.errors import UserError, nearest
 
-KEYS = ("path", "reader", "source_column", "target_column", "prefix", "weight")
+COLUMNS = ("source_column", "target_column")
+KEYS = ("path", "reader", *COLUMNS, "prefix", "weight")
 
 
 class Pair(NamedTuple):
@@ -27,8 +28,8 @@ class Corpus:
     """One corpus of a config, read whole.
 
     Args:
-        spec: path=... with source_column and target_column, or reader=dict(...) of pairs (its "text"
-            is the source, its "pair" the target); prefix, weight.
+        spec: path=... or reader=dict(...), with source_column and target_column ("source" and "target"
+            of files, "text" and "pair" of a reader); prefix, weight.
         splits: of the config; fitted to those that there are.
 
     Attributes:
@@ -41,18 +42,19 @@ class Corpus:
             if key not in KEYS:
                 raise UserError(f"config.data.corpora has no key {key!r}.{nearest(key, KEYS)}")
         self.weight, self._prefix = spec.get("weight"), spec.get("prefix") or ""
+        columns = [spec.get(key) for key in COLUMNS]
         if path := spec.get("path"):
             self.name, self.synthetic = Path(path).name, False
-            columns = {
-                f"--config.data.{key}": spec.get(key) or key.removesuffix("_column")
-                for key in ("source_column", "target_column")
+            named = {
+                f"--config.data.{key}": name or key.removesuffix("_column")
+                for key, name in zip(COLUMNS, columns, strict=True)
             }
-            self._read, self.identity = _of_files(path, columns)
+            self._read, self.identity = _of_files(path, named)
         elif reader := spec.get("reader"):
             opened = config.build("data.readers", reader, data_dir=data_dir)
             self.name, self.synthetic = opened.name, opened.synthetic
-            self._read = _of_reader(opened)
-            self.identity = [opened.fingerprint(), reader]
+            self._read = _of_reader(opened, columns[0] or "text", columns[1] or "pair")
+            self.identity = [opened.fingerprint(), reader, *(name for name in columns if name)]
         else:
             raise UserError("Where are the pairs? --config.data.path=FILE_OR_FOLDER names them.")
         self.identity.append(self._prefix)
@@ -89,17 +91,18 @@ def _records(path: Path, columns: Mapping[str, str]):
         yield Pair(*values)
 
 
-def _of_reader(reader: Any) -> Read:
-    """The pairs of a reader."""
+def _of_reader(reader: Any, source: str, target: str) -> Read:
+    """The pairs of a reader, by the keys of both texts."""
     found: Read = {}
     for name in reader.splits:
         found[name] = []
         for i, example in enumerate(reader.examples(name)):
-            if "pair" not in example:
+            place = f"{reader.name} {name} example {i}"
+            if target not in example:
                 raise UserError(f"{reader.name} holds single texts, and pairs are asked for.")
-            for text in (example["text"], example["pair"]):
-                check_text(text, f"{reader.name} {name} example {i}")
-            found[name].append(Pair(example["text"], example["pair"]))
+            for key in (source, target):
+                check_text(example.get(key), place)
+            found[name].append(Pair(example[source], example[target]))
     return found
 
 

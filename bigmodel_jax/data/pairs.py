@@ -64,7 +64,8 @@ class Source:
     Args:
         path: files, of which those named train, val and test are these splits.
         reader: spec of a reader of pairs in place of `path`.
-        source_column, target_column: names of the columns or keys of files; "source" and "target".
+        source_column, target_column: names of the columns or keys; None is "source" and "target" of
+            files, "text" and "pair" of a reader.
         prefix: stands before each source.
         corpora: several of the above, dict(path=..., prefix=..., weight=...): while training, rows come
             from each in proportion to the weights; without weights as many as there are.

@@ -17,7 +17,7 @@ class Evaluator(language.Evaluator):
     with 95%. `details` hold the signatures, and the answers.
 
     Args:
-        metrics: "bleu", "chrf", "rouge"; see evals/translation_metrics.py.
+        metrics: "bleu", "chrf", "rouge", "squad"; see evals/translation_metrics.py.
         beams, length_penalty, max_ratio: see generation/translator.py.
         sources_at_once: that are answered in one batch.
         split, task, open_source, mesh, batch_size: as of Pass; the last is of rows, for the loss.
@@ -42,6 +42,8 @@ class Evaluator(language.Evaluator):
         self._metrics = translation_metrics.check(metrics)
         self._search = Search(beams, length_penalty, max_ratio, sources_at_once).check()
         self._model = task.model
+        # LoRA: what writes are plain parameters.
+        self._merge = jax.jit(task.merge) if hasattr(task, "merge") else None
         self._generator: Generator | None = None
         self._said = False  # how the scores are computed
 
@@ -49,6 +51,8 @@ class Evaluator(language.Evaluator):
         """Numbers by name."""
         numbers, source = super().run(variables), self.source
         tokenizer = source.tokenizer
+        if self._merge:
+            variables = {**variables, "params": self._merge(variables["params"])}
         if self._generator is None:
             ends, known = (tokenizer.separator,), tokenizer.vocabulary_size
             fields = {"start": source.start, "ends": ends, "known": known}

@@ -1,7 +1,7 @@
-"""How near texts are to those that people wrote: BLEU, chrF and ROUGE, with bootstrap intervals.
+"""How near texts are to those that people wrote: BLEU, chrF, ROUGE, and whether they are the same.
 
 By the libraries that papers report, sacrebleu (Post 2018) and rouge-score (Lin 2004), of whole texts as
-they are to be read.
+they are to be read; exact match and F1 of words as SQuAD defines them. All with bootstrap intervals.
 """
 
 import importlib.metadata
@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bigmodel_jax.errors import UserError, nearest
+from bigmodel_jax.evals import span_metrics
 from bigmodel_jax.evals.bootstrap import bootstrap
 
 DRAWS, SEED = 1000, 12345  # of texts, with return; sacrebleu's own numbers
-ROUGE = ("rouge1", "rouge2", "rougeL")
+ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")  # of the last a line is a sentence
 
 
 class Score(NamedTuple):
@@ -34,7 +35,7 @@ class Score(NamedTuple):
 def compute(
     metrics: Sequence[str], hypotheses: Sequence[str], references: Sequence[str]
 ) -> dict[str, Score]:
-    """Scores by name: of "bleu", "chrf", and for "rouge" of "rouge1", "rouge2" and "rougeL"."""
+    """Scores by name: "bleu", "chrf"; of "rouge" all of ROUGE, of "squad" "exact" and "f1"."""
     found: dict[str, Score] = {}
     for name in check(metrics):
         found |= METRICS[name](list(hypotheses), list(references))
@@ -84,13 +85,22 @@ def _rouge(hypotheses, references):
     scorer = RougeScorer(list(ROUGE), use_stemmer=True)
     rows = [scorer.score(*pair) for pair in zip(references, hypotheses, strict=True)]
     version = importlib.metadata.version("rouge-score")
-    found = {}
-    for name in ROUGE:
-        values = 100 * np.array([row[name].fmeasure for row in rows])
-        low, high = bootstrap(values, SEED, DRAWS)
-        signature = f"nrefs:1|bs:{DRAWS}|seed:{SEED}|stemmer:yes|f:1|version:{version}"
-        found[name] = Score(float(values.mean()), float(high - low) / 2, signature)
-    return found
+    how = f"nrefs:1|bs:{DRAWS}|seed:{SEED}|stemmer:yes|f:1|version:{version}"
+    return {name: _mean([row[name].fmeasure for row in rows], how) for name in ROUGE}
 
 
-METRICS = {"bleu": _bleu, "chrf": _chrf, "rouge": _rouge}
+def _squad(hypotheses, references):
+    """Of texts in lower case, without punctuation and articles."""
+    found = span_metrics.scores(hypotheses, [[text] for text in references])
+    how = f"nrefs:1|bs:{DRAWS}|seed:{SEED}|normalised:squad"
+    return {name: _mean(values, how) for name, values in found.items()}
+
+
+def _mean(values: Any, signature: str) -> Score:
+    """Of a number from 0 to 1 for each text."""
+    values = 100 * np.asarray(values, np.float64)
+    low, high = bootstrap(values, SEED, DRAWS)
+    return Score(float(values.mean()), float(high - low) / 2, signature)
+
+
+METRICS = {"bleu": _bleu, "chrf": _chrf, "rouge": _rouge, "squad": _squad}

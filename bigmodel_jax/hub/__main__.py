@@ -8,7 +8,7 @@ Read as the class BertModel it keeps its pooler and leaves out the head for mask
 
     python -m bigmodel_jax.hub import bert-base-uncased/ --architecture=BertModel --workdir=runs/bert
 
-`import` reads config.json, safetensors and tokenizer.json from a folder, or fetches them from
+`import` reads config.json, safetensors and the tokenizer from a folder, or fetches them from
 huggingface.co by name. What comes out is the directory of a run: `generate`, `predict` and every
 config that starts from a run (config.init_from) take it. `export` writes a folder that transformers'
 from_pretrained loads.

@@ -18,6 +18,7 @@ from bigmodel_jax.data.tokenizers import raw
 from bigmodel_jax.durations import Clock
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.hub import published as reading
+from bigmodel_jax.hub import vocabularies
 from bigmodel_jax.hub.loading import load
 from bigmodel_jax.hub.published import Published
 from bigmodel_jax.steps import TrainState
@@ -30,7 +31,9 @@ ROW = 512  # tokens at most of a row, where `predict` is asked about a language 
 
 
 def bring(folder: Path, workdir: str, architecture: str | None = None) -> str:
-    """Writes the run of the published model in `folder`; its arrays are spread over all devices.
+    """Writes the run of the published model in `folder`, which appears by one rename.
+
+    The arrays are spread over all devices.
 
     Args:
         architecture: see published.read.
@@ -49,12 +52,12 @@ def bring(folder: Path, workdir: str, architecture: str | None = None) -> str:
     mesh = sharding.make_mesh({"fsdp": -1})
     with sharding.use(mesh):
         variables = load(found, reading.abstract(found.model, mesh))
-    with rundir.RunDir(path) as run:
+    with rundir.new_run(path) as run:
         with checkpoint.Checkpointer(run.path / "checkpoints", Clock(1, 1), "1 steps") as keeper:
             keeper.save(0, TrainState(jax.numpy.int32(0), variables, {}), {})
         if jax.process_index() == 0:
             _write_assets(found, tokenizer, run.path / "assets")
-            spec = _config(found, tokenizer, run.path / "assets")
+            spec = _config(found, tokenizer, path.absolute() / "assets")
             rundir.replace(run.path / "config.json", config.to_json(spec))
         run.write_about({"imported_from": str(folder.absolute())})
     return describe(found) + f"\n{path}: {_size(variables['params']):,} parameters of {folder}."
@@ -81,23 +84,27 @@ def _size(params) -> int:
 
 
 def _tokenizer(found: Published) -> raw.Tokenizer | None:
-    """The published one, checked; None where the model reads no text or there is none."""
+    """The published one, checked; None where the model reads no text or there is none that we read."""
     file = found.folder / TOKENIZER
     if "vocabulary_size" not in found.model:
         return None
-    if not file.is_file():
+    tokenizer = raw.Tokenizer(path=str(file))
+    if file.is_file():
+        tokenizer.train(())
+    elif made := vocabularies.read(found.folder, found.given["model_type"]):
+        tokenizer.take(made)
+    else:
         print(
-            f"NOTE: {found.folder} holds no tokenizer.json: the run reads no text. transformers' "
+            f"NOTE: {found.folder} holds no tokenizer.json, nor the vocab.txt or the vocab.json and "
+            "merges.txt of a tokenizer that we know: the run reads no text. transformers' "
             "AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR) makes one of other files."
         )
         return None
-    tokenizer = raw.Tokenizer(path=str(file))
-    tokenizer.train(())
     size = found.model["vocabulary_size"]
     if tokenizer.vocabulary_size > size:
         raise UserError(
-            f"{file} has {tokenizer.vocabulary_size:,} tokens, and the model's vocabulary is "
-            f"{size:,}: the tokenizer is another model's."
+            f"The tokenizer of {found.folder} has {tokenizer.vocabulary_size:,} tokens, and the model's vocabulary is "
+            f"{size:,}: it is another model's."
         )
     return tokenizer
 
@@ -137,7 +144,7 @@ def _config(found: Published, tokenizer: raw.Tokenizer | None, assets: Path) -> 
     elif head == "classify" and tokenizer is not None:
         data = {"name": "text", "reader": {}, "max_length": length, "keep": "head"}
     if tokenizer is not None:
-        data["tokenizer"] = {"name": "raw", "path": str((assets / TOKENIZER).absolute())}
+        data["tokenizer"] = {"name": "raw", "path": str(assets / TOKENIZER)}
     return {**config.DEFAULTS, "model": found.model, "task": task, "data": data}
 
 

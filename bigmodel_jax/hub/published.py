@@ -2,7 +2,7 @@
 
 config.json                   architecture and sizes
 model.safetensors             the parameters, or model.safetensors.index.json and its files
-tokenizer.json                where it reads text
+tokenizer.json                where it reads text, or the files that vocabularies.py knows
 """
 
 import importlib

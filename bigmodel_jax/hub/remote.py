@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bigmodel_jax.errors import UserError
 
-WANTED = ("*.json", "*.safetensors")
+WANTED = ("*.json", "*.safetensors", "vocab.txt", "merges.txt")
 
 
 def find(source: str) -> Path:

@@ -8,6 +8,7 @@ import pytest
 
 from bigmodel_jax.data.pair_packing import exchanged, pack
 from bigmodel_jax.data.pairs import START, Source
+from bigmodel_jax.data.readers import synthetic_articles
 from bigmodel_jax.errors import UserError
 
 TOKENIZER = {"name": "raw", "kind": "bpe", "vocabulary_size": 300}
@@ -112,6 +113,19 @@ def test_files_named_after_splits_are_these_splits(tmp_path, data_dir):
         write(tmp_path / f"{name}.jsonl", part)
     for split, count in (("train", 12), ("val", 4), ("test", 4)):
         assert len(make(data_dir, path=str(tmp_path), split=split).pairs) == count
+
+
+def test_a_reader_of_articles_gives_what_its_files_in_the_published_layout_give(tmp_path, data_dir):
+    synthetic_articles.write(str(tmp_path / "news"), train_size=30, test_size=5)
+    options = {"source_column": "article", "target_column": "highlights", "prefix": "summarize: "}
+    options |= {"source_length": 256, "target_length": 96}
+    reader = {"name": "synthetic_articles", "train_size": 30, "test_size": 5}
+    for split, count in (("train", 30), ("val", 5), ("test", 5)):
+        made = make(data_dir, reader=reader, split=split, **options)
+        from_files = make(data_dir, path=str(tmp_path / "news"), split=split, **options)
+        assert made.pairs == from_files.pairs and len(made.pairs) == count
+    with pytest.raises(UserError, match="example 0: source and target are strings, not None"):
+        make(data_dir, reader=reader, **{**options, "source_column": "text"})
 
 
 def test_corpora_are_mixed_by_weights_each_with_its_prefix(tmp_path, data_dir):

@@ -34,6 +34,19 @@ def test_rouge_is_the_mean_of_f_measures_with_a_bootstrap_interval():
     assert found["rouge2"].value < found["rougeL"].value <= found["rouge1"].value
 
 
+def test_a_line_is_a_sentence_to_rouge_lsum():
+    pytest.importorskip("rouge_score")
+    found = translation_metrics.compute(("rouge",), ["red fox\nblue hen"], ["blue hen\nred fox"])
+    assert found["rougeL"].value == pytest.approx(50)
+    assert found["rougeLsum"].value == pytest.approx(100)
+
+
+def test_answers_are_the_same_as_squad_says():
+    found = translation_metrics.compute(("squad",), ["The dog.", "a cat"], ["dog", "A big cat"])
+    assert found["exact"].value == 50
+    assert found["f1"].value == pytest.approx(100 * (1 + 2 / 3) / 2)
+
+
 def test_one_text_alone_has_no_interval():
     found = translation_metrics.compute(("bleu", "chrf"), ANSWERS[:1], REFERENCES[:1])
     assert found["bleu"].value == pytest.approx(100) and found["bleu"].half == 0

@@ -1,6 +1,7 @@
 """Published folders that are not what they say: a clear sentence each, and nothing half-written."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,6 +49,28 @@ def save(folder, settings=SETTINGS, arrays=None):
     writer.write(arrays.values())
     writer.close()
     return folder
+
+
+def test_an_import_that_cannot_be_written_leaves_nothing_behind(tmp_path, monkeypatch):
+    save(tmp_path / "theirs")
+    (tmp_path / "run").mkdir()  # an empty one may be there
+    (tmp_path / "run.unfinished" / "checkpoints").mkdir(parents=True)  # of a killed import
+    for name, method in {"manifest.json": "write_text", "config.json": "write_bytes"}.items():
+        write = getattr(Path, method)
+
+        def full(path, *given, name=name, write=write):
+            if path.name.startswith(name):
+                raise OSError(28, "No space left on device")
+            return write(path, *given)
+
+        with monkeypatch.context() as patch, pytest.raises((UserError, OSError), match="No space"):
+            patch.setattr(Path, method, full)
+            bring(tmp_path / "theirs", str(tmp_path / "run"))
+        assert {path.name for path in tmp_path.iterdir()} == {"theirs", "run"}
+        assert not any((tmp_path / "run").iterdir())
+    bring(tmp_path / "theirs", str(tmp_path / "run"))
+    assert (tmp_path / "run" / "config.json").is_file()
+    assert not (tmp_path / "run.unfinished").exists()
 
 
 def refused(tmp_path, *words):

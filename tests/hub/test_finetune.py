@@ -1,5 +1,6 @@
 """A published model learns something here, and is published again."""
 
+import json
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -9,22 +10,24 @@ import pytest
 import tokenizers
 
 from bigmodel_jax import apply
+from bigmodel_jax.applied.base import load_answers
+from bigmodel_jax.data.readers import synthetic_articles
 from bigmodel_jax.generation.sampling import Sampling
 from bigmodel_jax.generation.writer import load_writer
 from bigmodel_jax.hub.exporting import publish
 from bigmodel_jax.hub.importing import bring
 from bigmodel_jax.merge import merge
 from bigmodel_jax.train import train
-from configs import chat, finetune_text
+from configs import chat, finetune_text, summarize
 from tests.hub.test_texts import LINES, published
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 
-def learnt(config, source, folder, data_dir):
+def learnt(config, source, folder, data_dir, evals=None):
     config.init_from.path = str(source)
-    config = {**config.to_dict(), "early_stopping": {}, "duration": "6 steps", "evals": {}}
+    config = {**config.to_dict(), "early_stopping": {}, "duration": "6 steps", "evals": evals or {}}
     train(config, str(folder), data_dir=data_dir)
     return folder
 
@@ -86,3 +89,54 @@ def test_a_published_decoder_learns_to_answer_and_is_published_again(tmp_path, d
         assert writer._ids([LINES[0]]) == prompt.tolist()
         text = writer.write([LINES[0]], 10)[0]
     assert text == tokenizer.decode(want, skip_special_tokens=True)
+
+
+def t5(folder):
+    """A T5 with random parameters and a Unigram tokenizer as T5 has it, saved in `folder`."""
+    special = ["<pad>", "</s>", "<unk>"]
+    made = tokenizers.Tokenizer(tokenizers.models.Unigram())
+    made.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
+    made.decoder = tokenizers.decoders.Metaspace()
+    trainer = tokenizers.trainers.UnigramTrainer(
+        vocab_size=200, special_tokens=special, unk_token="<unk>", show_progress=False
+    )
+    news = [f"summarize: {x['article']} {x['highlights']}" for x in articles().examples("train")]
+    made.train_from_iterator(news, trainer)
+    made.post_processor = tokenizers.processors.TemplateProcessing(
+        single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
+    )
+    names = dict(zip(("pad_token", "eos_token", "unk_token"), special, strict=True))
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=made, **names)
+    sizes = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4}
+    torch.manual_seed(0)
+    model = transformers.T5ForConditionalGeneration
+    peer = model(model.config_class(vocab_size=len(tokenizer), decoder_start_token_id=0, **sizes))
+    peer.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def articles():
+    return synthetic_articles.Reader(train_size=320, test_size=32)
+
+
+@pytest.mark.slow  # two programs of an encoder-decoder, and a search, on eight devices
+@pytest.mark.parametrize("how", ["full", "lora"])
+def test_a_published_t5_learns_to_summarise_and_is_published_again(how, tmp_path, data_dir):
+    t5(tmp_path / "theirs")
+    bring(tmp_path / "theirs", str(tmp_path / "run"))
+    config = summarize.get_config(f"tiny,how={how}")
+    config.optimizer.update(lr=3e-2, schedule=dict(name="constant"))
+    evals = {"test": {**config.evals.test.to_dict(), "split": "test[:4]"}}
+    made = learnt(config, tmp_path / "run", tmp_path / "learnt", data_dir, evals)
+    texts = [x["article"] for x in articles().examples("test", range(4))]
+    want = json.loads((made / "results" / "test.json").read_text())["answers"]
+    if how == "lora":
+        merge(str(made), str(tmp_path / "merged"))
+        made = tmp_path / "merged"
+    with load_answers(made) as run:
+        assert [x.answer for x in run.answers(texts)] == want and any(want)
+    publish(str(made), str(tmp_path / "ours"))
+    _, found = transformers.AutoModelForSeq2SeqLM.from_pretrained(
+        tmp_path / "ours", output_loading_info=True
+    )
+    assert not any(found.values())

@@ -67,13 +67,18 @@ CONFIGS = {
     "squad": shipped("squad", "tiny"),
     "choice": shipped("choice", "tiny"),
     "multi30k": shipped("multi30k", "tiny"),
+    "summarize": shipped("summarize", "tiny"),
     "mnist": shipped("mnist", "mlp,tiny"),
     "mnist-cnn": shipped("mnist", "cnn,tiny"),
     "folder": shipped("folder", "tiny"),
+    "cifar10-mae": shipped("cifar10_mae", "tiny"),
 }
 ALL = {**STRAINS, **CONFIGS}
 # Costly laws run on one config a task in CI, and on these under `-m slow`.
-ALIKE = ("imdb-bilstm", "imdb-textcnn", "imdb-transformer", "imdb-lm", "gpt2-pretrain", "finetune-text", "chat", "mnist")  # fmt: skip
+ALIKE = (
+    "imdb-bilstm", "imdb-textcnn", "imdb-transformer", "imdb-lm", "gpt2-pretrain", "finetune-text",
+    "chat", "summarize", "mnist", "folder",
+)  # fmt: skip
 LANGUAGE = ("gpt-shakespeare", "imdb-mlm", "imdb-lm", "gpt2-pretrain")  # of running text
 PARTLY = (
     "conll",
@@ -81,6 +86,7 @@ PARTLY = (
     "squad",
     "choice",
     "multi30k",
+    "summarize",
 )  # of words or answers: neither of one label a text nor of every token
 STREAMED = ("imdb-mlm", "folder", *PARTLY)  # whose batches are made on the host alone
 # Those whose batch comes from a source: the laws that need the same batch twice.

@@ -76,7 +76,7 @@ class Tokenizer:
                 blanks: list = [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]
                 trained.pre_tokenizer = pre_tokenizers.Sequence(blanks)  # type: ignore[assignment]
         trained.add_special_tokens(list(self._added))
-        self._use(trained)
+        self.take(trained)
 
     def encode(self, text: str) -> np.ndarray:
         """Ids of the pieces of raw text, int32 [length]."""
@@ -117,14 +117,15 @@ class Tokenizer:
 
     def read(self, path: Path) -> None:
         """Reads a tokenizer.json of any name."""
-        self._use(published.parse(path.read_bytes(), str(path)))
+        self.take(published.parse(path.read_bytes(), str(path)))
 
     @property
     def continues(self) -> str:
         """The mark of a piece that goes on with a word: "##" of WordPiece, else none."""
         return "##" if type(self._tokenizer.model).__name__ == "WordPiece" else ""
 
-    def _use(self, tokenizer: Package) -> None:
+    def take(self, tokenizer: Package) -> None:
+        """Takes one of the package `tokenizers` as it is."""
         self._tokenizer = tokenizer
         cut = pretokens.cut_of(tokenizer)
         encode = functools.partial(published.encode_clean, tokenizer)
