@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from bigmodel_jax import graft, rundir
+from bigmodel_jax import checkpoint, graft, rundir
 from bigmodel_jax.config import build, component, fields
 from bigmodel_jax.data.token_files import kind_of
 from bigmodel_jax.errors import UserError
@@ -24,6 +24,7 @@ from bigmodel_jax.errors import UserError
 PRETRAINED = "pretrained"
 OF_HEADS = ("head", "pooling")  # fields that say nothing to a model that is a classifier throughout
 HEADS = ("classifier", "head", "mlm", "pool", "pooler")  # parameters that serve a model's output
+OF_IMAGES = ("classifier", "pooler", "decoder", "decoder_embed", "mask_token", "pixels")  # theirs
 OF_CLASSES = ("classifier", "head")  # those that know how many classes there are
 REREAD = ("raw", "published")  # tokenizers that their file alone makes again
 
@@ -59,6 +60,8 @@ def inherit(config: Mapping[str, Any]) -> dict[str, Any]:
     if tokenizer.get("name") == PRETRAINED:
         more = {k: v for k, v in tokenizer.items() if k != "name"}
         config["data"] = {**data, "tokenizer": {**_tokenizer(run, parent), **more}}
+    if model.get("name") == PRETRAINED and data["name"] == "images":
+        return _of_images(config, parent, found)
     if model.get("name") == PRETRAINED:
         own = {k: v for k, v in model.items() if k != "name" and v is not None}
         config["model"] = child(parent["model"], own)
@@ -72,6 +75,39 @@ def inherit(config: Mapping[str, Any]) -> dict[str, Any]:
             size = max(config["model"]["vocabulary_size"], grown.vocabulary_size)
             config["model"] = {**config["model"], "vocabulary_size": size}
     return config
+
+
+def _of_images(
+    config: Mapping[str, Any], parent: Mapping[str, Any], checkpoint_folder: Path
+) -> dict[str, Any]:
+    """The config with a parent's model of images, for classes and images of its own, and its units.
+
+    What only painted pixels (models/mae.py) is dropped; learnt positions of patches are resized to the
+    images at hand.
+    """
+    given = parent["model"]["name"]
+    name = "vit" if given == "mae" else given
+    own = {k: v for k, v in config["model"].items() if k != "name" and v is not None}
+    kept = set(fields("models", name)) - {"num_classes", "image_size", "channels", "head"}
+    spec = {k: v for k, v in parent["model"].items() if k in kept}
+    saved = checkpoint.saved_variables(checkpoint_folder)
+    heads = {path.split("/")[1] for path in saved if path.startswith("params/")} & {*OF_IMAGES}
+    rules = config["init_from"]
+    resized = any("grid_positions" in path for path in saved)
+    init_from = {
+        **rules,
+        "drop": (*rules["drop"], *(f"{part}(/.*)?" for part in sorted(heads))),
+        "fresh": (*rules["fresh"], "classifier/.*"),
+        "resize": (*rules["resize"], *(["grid_positions/embedding"] if resized else [])),
+    }
+    inner = parent["task"].get("task", parent["task"])
+    units = {k: inner[k] for k in ("mean", "std") if inner.get(k) is not None}
+    return {
+        **config,
+        "model": {"name": name, **spec, **own},
+        "init_from": init_from,
+        "data": {**units, **config["data"]},
+    }
 
 
 def _taught(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ validation part both are cut from train, 80/10/10. Not yet run to a result.
 
     size=64     pixels of height and width that the model sees
     gray        one channel
+    pretrained  starts from the run of images that --config.init_from.path names, its own or an import
 """
 
 from ml_collections import ConfigDict
@@ -16,7 +17,7 @@ from bigmodel_jax.config import DEFAULTS, parse_arg
 
 
 def get_config(arg=None):
-    arg = parse_arg(arg, tiny=False, seed=0, size=64, gray=False)
+    arg = parse_arg(arg, tiny=False, seed=0, size=64, gray=False, pretrained=False)
     config = ConfigDict(DEFAULTS)
     config.seed = arg.seed
     config.data = dict(
@@ -44,6 +45,9 @@ def get_config(arg=None):
         test=dict(name="classification", split="test", every="end"),
     )
     config.early_stopping = dict(metric="val/accuracy", mode="max", patience=0)
+    if arg.pretrained:
+        config.model = dict(name="pretrained")
+        config.optimizer.update(lr=3e-4, layer_decay=0.75)
     if arg.tiny:
         config.data.reader = dict(name="synthetic_images", train_size=640, test_size=96, size=24)
         config.data.update(image_size=16, batch_size=16)

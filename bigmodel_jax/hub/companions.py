@@ -38,6 +38,7 @@ def write(part: Path, run: Path, target: Target, kept: Mapping, dtype: str, leng
     for name in KEPT[1:]:
         if (file := run / "assets" / "published" / name).is_file():
             shutil.copyfile(file, part / name)
+    _preprocessor(part, rundir.read_config(run))
     roles = _tokenizer(part, run, length)
     content: dict[str, Any] = {
         **{
@@ -54,6 +55,27 @@ def write(part: Path, run: Path, target: Target, kept: Mapping, dtype: str, leng
         content["id2label"] = {str(i): name for i, name in enumerate(labels)}
         content["label2id"] = {name: i for i, name in enumerate(labels)}
     rundir.replace(part / "config.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def _preprocessor(part: Path, config: Mapping) -> None:
+    """How a run on images brings them to its model: preprocessor_config.json."""
+    data = config["data"]
+    if data["name"] != "images":
+        return
+    task = config["task"].get("task", config["task"])
+    size = data["image_size"]
+    content = {
+        "image_processor_type": "ViTImageProcessor",
+        "do_resize": True,
+        "size": {"height": size, "width": size},
+        "resample": 3,  # bicubic
+        "crop_pct": data.get("crop", 1.0),
+        "do_rescale": True,
+        "do_normalize": True,
+        "image_mean": list(task["mean"]),
+        "image_std": list(task["std"]),
+    }
+    rundir.replace(part / "preprocessor_config.json", json.dumps(content, indent=2) + "\n")
 
 
 def _tokenizer(part: Path, run: Path, length: int | None) -> dict[str, tuple[str, int]]:

@@ -141,11 +141,39 @@ def _config(found: Published, tokenizer: raw.Tokenizer | None, assets: Path) -> 
         task = {"name": "span_answering", "unanswerable": True}
         half = {"stride": min(128, length // 2), "max_question": min(64, length // 2)}
         data = {"name": "answers", "max_length": length, **half}
+    elif kind in ("vit", "resnet"):
+        data, units = _of_images(found)
+        task |= units
     elif head == "classify" and tokenizer is not None:
         data = {"name": "text", "reader": {}, "max_length": length, "keep": "head"}
     if tokenizer is not None:
         data["tokenizer"] = {"name": "raw", "path": str(assets / TOKENIZER)}
     return {**config.DEFAULTS, "model": found.model, "task": task, "data": data}
+
+
+def _of_images(found: Published) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(config.data, what else the task is told) of a model of images, by preprocessor_config.json.
+
+    Without that file a size of 224, and a mean and a deviation of 0.5, which is said.
+    """
+    given = read_json(found.folder / "preprocessor_config.json")
+    if not given:
+        print(
+            f"NOTE: {found.folder} has no preprocessor_config.json: images are brought from 0 to 1 to "
+            "-1 to 1; another mean and std are config.task's.",
+            flush=True,
+        )
+    channels = found.model.get("channels", 3)
+    sizes = given.get("size") or {}
+    sizes = sizes if isinstance(sizes, dict) else {"height": sizes}
+    size = found.model.get("image_size") or sizes.get("height") or sizes.get("shortest_edge") or 224
+    units = {
+        ours: tuple(given.get(theirs) or [0.5] * channels)
+        for ours, theirs in (("mean", "image_mean"), ("std", "image_std"))
+    }
+    crop = float(given.get("crop_pct") or 1.0)
+    data = {"name": "images", "reader": {}, "image_size": size, "channels": channels, "crop": crop}
+    return data, units
 
 
 def read_json(path: Path) -> dict:
