@@ -37,11 +37,12 @@ HOW = ("full", "head", "lora", "scratch")
 
 
 def get_config(arg=None):
-    arg = parse_arg(arg, tiny=False, seed=0, how="full", labels=0)
+    arg = parse_arg(arg, tiny=False, seed=0, how="full", labels=0, parent="imdb_mlm")
     if arg.how not in HOW:
         raise UserError(f"imdb_finetune.py knows no how={arg.how}.{nearest(arg.how, HOW)}")
     config = ConfigDict(DEFAULTS)
     config.seed = arg.seed
+    config.init_from.path = f"runs/{arg.parent}"
     real = dict(name="tfds", dataset="imdb_reviews")
     generated = dict(name="synthetic_reviews", train_size=320, test_size=96)
     config.data = dict(
