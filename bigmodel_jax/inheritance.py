@@ -113,7 +113,7 @@ def _of_images(
 def _taught(config: Mapping[str, Any]) -> dict[str, Any]:
     """The config with the specs of a teacher taken from its run (tasks/distill.py)."""
     task = config["task"]
-    if task["name"] != "distill" or "teacher_model" in task:
+    if task.get("name") != "distill" or "teacher_model" in task:
         return dict(config)
     path = str(Path(task.get("teacher", "")).expanduser().absolute())
     given = rundir.read_config(path)

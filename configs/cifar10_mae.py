@@ -22,7 +22,7 @@ ENCODER = dict(
     pooling="mean",
     dtype="bfloat16",
 )
-SMALL = dict(width=16, num_layers=2, num_heads=2)
+SMALL = dict(width=16, num_layers=2, num_heads=4)
 
 
 def get_config(arg=None):
@@ -51,7 +51,8 @@ def get_config(arg=None):
     if arg.tiny:
         config.data.reader = dict(name="synthetic_images", train_size=640, test_size=96)
         config.data.batch_size = 32
-        config.model.update(SMALL, decoder_width=16, decoder_layers=1, decoder_heads=2)
+        config.model.update(SMALL, decoder_width=16, decoder_layers=1, decoder_heads=4)
+        config.optimizer.lr = 1e-2
         config.duration, config.evals.val.every = "2 epochs", "1 epochs"
         config.log_every = "10 steps"
     return config

@@ -74,6 +74,7 @@ def encoder_in_torch(parents, kind, name, x):
     return {f"{layer}.self_attn.{parents[-1][0]}.{kind}": x}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", SIZES)
 def test_both_sides_of_an_image_model_take_the_same_steps(model, image_models):
     import torch

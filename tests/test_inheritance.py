@@ -27,6 +27,11 @@ def run(config, folder, data_dir):
     return folder
 
 
+def slow(*values):
+    """A case that is like another."""
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, data_dir):
     """A pretrained encoder, a decoder, a classifier of two classes; and texts of three classes."""
@@ -55,10 +60,10 @@ def finetuned(arg, source, folder, data_dir, runs, **data):
     "source, arg, data",
     [
         ("mlm", "tiny", {}),
-        ("mlm", "tiny,how=lora,target=labels", {}),
-        ("mlm", "tiny,how=head,target=number", dict(label_column="stars")),
         ("lm", "tiny,how=lora", {}),
-        ("own", "tiny,how=head", {}),
+        slow("mlm", "tiny,how=lora,target=labels", {}),
+        slow("mlm", "tiny,how=head,target=number", dict(label_column="stars")),
+        slow("own", "tiny,how=head", {}),
     ],
 )
 def test_texts_of_ones_own_are_learnt_by_any_run(source, arg, data, runs, tmp_path, data_dir):
@@ -86,7 +91,7 @@ def test_a_finetuned_run_is_the_start_of_another_and_one_with_lora_once_it_is_me
         assert applied.predict(["a film"]).shape == (1, 3)
 
 
-@pytest.mark.parametrize("arg", ["tiny", "tiny,template=tokens,how=lora"])
+@pytest.mark.parametrize("arg", ["tiny,template=tokens,how=lora", slow("tiny")])
 def test_a_decoder_learns_to_answer_in_a_template(arg, runs, tmp_path, data_dir):
     config = chat.get_config(arg)
     config.init_from.path = str(runs / "lm")
@@ -103,8 +108,8 @@ def test_a_decoder_learns_to_answer_in_a_template(arg, runs, tmp_path, data_dir)
     "parent, arg, source",
     [
         (squad, "tiny,how=lora", "mlm"),
-        (squad, "tiny,how=full", "lm"),
-        (choice, "tiny,how=head", "mlm"),
+        slow(squad, "tiny,how=full", "lm"),
+        slow(choice, "tiny,how=head", "mlm"),
     ],
 )
 def test_questions_are_answered_by_a_run_that_starts_from_any(

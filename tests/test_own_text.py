@@ -51,9 +51,11 @@ def run(arg, path, tmp_path, data_dir, **data):
     [
         ("tiny,bag", "accuracy"),
         ("tiny,textcnn,tokenizer=bpe", "accuracy"),
-        ("tiny,transformer,tokenizer=wordpiece,target=labels", "f1_micro"),
         ("tiny,bag,target=labels", "f1_micro"),
-        ("tiny,bilstm,tokenizer=unigram,target=number", "rmse"),
+        pytest.param(
+            "tiny,transformer,tokenizer=wordpiece,target=labels", "f1_micro", marks=pytest.mark.slow
+        ),
+        pytest.param("tiny,bilstm,tokenizer=unigram,target=number", "rmse", marks=pytest.mark.slow),
         ("tiny,bag,target=number,fold=2/4", "rmse"),
         ("tiny,lstm,fold=1/3", "accuracy"),
     ],

@@ -3,12 +3,14 @@
 import json
 
 import numpy as np
+import pytest
 
 from bigmodel_jax import config
 from bigmodel_jax.models import bert
 from bigmodel_jax.train import train
 
 
+@pytest.mark.slow
 def test_a_tagger_learns_which_words_are_names(tmp_path, data_dir):
     """Names are those after "Mr", of one word or two."""
     rng, lines = np.random.default_rng(0), []

@@ -17,6 +17,7 @@ from bigmodel_jax.train import train
 from configs import multi30k
 
 pytest.importorskip("sacrebleu")
+pytestmark = pytest.mark.slow  # a language is learnt first, which takes a minute
 
 
 @pytest.fixture(scope="module")

@@ -83,6 +83,18 @@ CASES = {
 }
 
 
+# What the others hold too, but for a field or a head.
+ALIKE = (
+    "gpt2-other-mlp", "llama", "qwen2", "bert-tags", "bert-alone", "roberta-classes", "roberta-spans",
+    "distilbert-spans", "distilbert-classes", "t5", "vit-alone", "resnet-alone",
+)  # fmt: skip
+
+
+def cases():
+    """All, of which the like ones are slow."""
+    return [pytest.param(c, marks=pytest.mark.slow) if c in ALIKE else c for c in CASES]
+
+
 def peer_of(case, dtype="float32"):
     """Their model, none of its parameters a special case."""
     name, settings = CASES[case]
@@ -152,7 +164,7 @@ def their_output(peer, tokens, mask):
     return out.logits
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", cases())
 def test_a_published_model_gives_the_same_logits_and_gradients(case, texts, tmp_path):
     peer = peer_of(case)
     peer.save_pretrained(tmp_path)
@@ -186,7 +198,7 @@ def test_a_published_model_gives_the_same_logits_and_gradients(case, texts, tmp_
         close(got, theirs[value.tobytes()].grad.numpy(), floor=2e-4)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", cases())
 def test_what_we_publish_is_what_transformers_reads(case, texts, tmp_path):
     peer = peer_of(case)
     peer.save_pretrained(tmp_path / "theirs")

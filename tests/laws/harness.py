@@ -74,10 +74,10 @@ CONFIGS = {
     "cifar10-mae": shipped("cifar10_mae", "tiny"),
 }
 ALL = {**STRAINS, **CONFIGS}
-# Costly laws run on one config a task in CI, and on these under `-m slow`.
+# Costly laws run in CI on the strains and on a few configs of unlike batches; on these under `-m slow`.
 ALIKE = (
     "imdb-bilstm", "imdb-textcnn", "imdb-transformer", "imdb-lm", "gpt2-pretrain", "finetune-text",
-    "chat", "summarize", "mnist", "folder",
+    "conll", "chat", "squad", "choice", "multi30k", "summarize", "mnist", "folder", "cifar10-mae",
 )  # fmt: skip
 LANGUAGE = ("gpt-shakespeare", "imdb-mlm", "imdb-lm", "gpt2-pretrain")  # of running text
 PARTLY = (

@@ -10,7 +10,7 @@ import pytest
 from bigmodel_jax import experiment, sharding, trees
 from bigmodel_jax.config import complete
 from bigmodel_jax.data.resolve import resolve_data
-from tests.laws.harness import ALL, CONFIGS, WITH_SOURCE, loss_of, run_steps, train
+from tests.laws.harness import ALL, CONFIGS, WITH_SOURCE, costly, loss_of, run_steps, train
 
 GOLDENS = Path(__file__).parent.parent / "goldens"
 
@@ -31,7 +31,7 @@ def test_parameters_and_first_losses_are_those_of_the_golden_file(name, data_dir
     np.testing.assert_allclose(found["losses"], golden["losses"], rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", [n for n in WITH_SOURCE if n != "gan"])
+@pytest.mark.parametrize("name", costly(n for n in WITH_SOURCE if n != "gan"))
 def test_the_loss_falls_on_one_repeated_batch(name, data_dir):
     config = WITH_SOURCE[name]()
     config["duration"] = "100 steps"

@@ -59,7 +59,8 @@ def test_a_mesh_agrees_with_one_device(name, mesh, data_dir):
 @pytest.mark.parametrize("mesh", [None, {"data": 2, "fsdp": 4}])
 # What is masked is drawn for each micro-batch, as dropout is; and a norm's batch is the micro-batch.
 @pytest.mark.parametrize(
-    "name", costly(n for n in CONFIGS if n not in ("imdb-mlm", "mnist-cnn", "folder"))
+    "name",
+    costly(n for n in CONFIGS if n not in ("imdb-mlm", "cifar10-mae", "mnist-cnn", "folder")),
 )
 def test_accumulated_equals_whole_batch(name, mesh, data_dir):
     config = without_dropout(CONFIGS[name]())
@@ -131,7 +132,9 @@ def test_shares_of_processes_make_up_the_same_global_batch(name, processes, data
             np.testing.assert_array_equal(parts, value)
 
 
-@pytest.mark.parametrize("name", costly(n for n in CONFIGS if n not in (*LANGUAGE, *PARTLY)))
+@pytest.mark.parametrize(
+    "name", costly(n for n in CONFIGS if n not in (*LANGUAGE, *PARTLY, "cifar10-mae"))
+)
 def test_evaluation_counts_each_example_once_at_any_batch_size(name, tmp_path, data_dir):
     results = []
     for batch_size in (8, 56, 256):

@@ -62,7 +62,9 @@ def rows(workdir):
 
 
 # In the second, a tensor axis spans the processes: both must read the same rows.
-@pytest.mark.parametrize("mesh", ['{"data": -1}', '{"data": 1, "tensor": 4}'])
+@pytest.mark.parametrize(
+    "mesh", ['{"data": -1}', pytest.param('{"data": 1, "tensor": 4}', marks=pytest.mark.slow)]
+)
 def test_two_processes_agree_with_one(mesh, tmp_path):
     # A cold cache for each: two processes that make it at once must not trip over one another.
     launch(1, 4, tmp_path / "one", str(tmp_path / "cache_one"), mesh)

@@ -21,6 +21,7 @@ T5 = {"mlp": "relu", "tied": True, "logit_scale": 0.25, "head_dim": 6}
 SIZES = ("vocabulary_size", "width", "num_layers", "num_heads")
 OF_2017 = {k: v for k, v in VARIANTS["transformer-base"].items() if k not in SIZES}
 STYLES = {"t5": T5, "t5 1.1": {}, "2017": OF_2017, "pre-norm": {**OF_2017, "norm_first": True}}
+CASES = ["t5", "2017", *(pytest.param(s, marks=pytest.mark.slow) for s in ("t5 1.1", "pre-norm"))]
 
 
 def build(**fields):
@@ -35,7 +36,7 @@ def build(**fields):
     return model, jax.tree.map(noisy, variables)
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", CASES)
 def test_what_is_yet_to_be_written_changes_nothing_and_every_word_of_the_source_does(style):
     model, variables = build(**STYLES[style])
     want = model.apply(variables, SOURCE, TOKENS)
@@ -50,7 +51,7 @@ def test_what_is_yet_to_be_written_changes_nothing_and_every_word_of_the_source_
         assert not np.allclose(model.apply(variables, read, TOKENS)[:, 0], want[:, 0], atol=1e-4)
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", CASES)
 def test_padding_of_either_text_does_not_matter(style):
     model, variables = build(**STYLES[style])
     want = model.apply(variables, SOURCE, TOKENS, REAL, MASK)
@@ -60,7 +61,7 @@ def test_padding_of_either_text_does_not_matter(style):
     np.testing.assert_allclose(got[MASK], want[MASK], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", CASES)
 def test_pairs_packed_into_a_row_are_as_if_each_had_its_own(style):
     model, variables = build(**STYLES[style])
     want = model.apply(variables, SOURCE, TOKENS, REAL, MASK)
@@ -77,7 +78,7 @@ def test_pairs_packed_into_a_row_are_as_if_each_had_its_own(style):
 
 
 @pytest.mark.parametrize("scan", [False, True])
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", CASES)
 def test_writing_over_a_cache_gives_the_logits_of_the_whole_text(style, scan):
     model, variables = build(**STYLES[style], scan=scan)
     want = model.apply(variables, SOURCE, TOKENS, REAL)
@@ -91,7 +92,7 @@ def test_writing_over_a_cache_gives_the_logits_of_the_whole_text(style, scan):
         memory = ()
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", CASES)
 def test_scanned_layers_compute_what_unrolled_ones_do(style):
     model, variables = build(**STYLES[style])
     scanned, other = build(**STYLES[style], scan=True, remat="full")
@@ -110,7 +111,7 @@ def test_scanned_layers_compute_what_unrolled_ones_do(style):
     )
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", CASES)
 def test_logits_of_hidden_states_are_the_logits(style):
     model, variables = build(**STYLES[style])
     hidden = model.apply(variables, SOURCE, TOKENS, REAL, MASK, method="hidden")
@@ -153,7 +154,7 @@ def test_a_variant_has_as_many_parameters_as_the_published_model(variant):
     assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == PUBLISHED[variant]
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", CASES)
 def test_logits_start_with_a_variance_of_about_one(style):
     fields = {"width": 64, "num_layers": 2, "num_heads": 4, "mlp_dim": 128}
     fields |= {k: v for k, v in STYLES[style].items() if k != "head_dim"}
@@ -164,7 +165,7 @@ def test_logits_start_with_a_variance_of_about_one(style):
     assert 0.5 < float(jnp.std(logits)) < 1.5
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", CASES)
 def test_every_axis_of_every_parameter_is_named_and_known_to_the_rules(style):
     model = Model(VOCABULARY, **{**VARIANTS["tiny"], **STYLES[style]}, scan=True)
     boxed = jax.eval_shape(model.init, jax.random.key(0), SOURCE, TOKENS)["params"]
@@ -174,7 +175,7 @@ def test_every_axis_of_every_parameter_is_named_and_known_to_the_rules(style):
         assert set(leaf.names) - {None} <= set(sharding.RULES), path
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", CASES)
 def test_a_mesh_changes_only_rounding(style):
     model, variables = build(**STYLES[style])
     inputs = [x[:2] for x in (SOURCE, TOKENS, REAL, MASK)]

@@ -90,13 +90,14 @@ def test_spans_have_t5s_mean_length_and_are_anywhere():
 def test_training_draws_by_the_steps_key_and_evaluation_by_the_rows_number():
     task, batch = make(), a_batch(np.full(4, LENGTH))
     variables = sharding.unbox(task.init(jax.random.key(0), batch))
+    loss = jax.jit(task.loss, static_argnames="train")
     losses = [
-        float(task.loss(variables, batch, jax.random.key(seed), train=train)[0].total)
+        float(loss(variables, batch, jax.random.key(seed), train=train)[0].total)
         for seed, train in ((1, True), (1, True), (2, True), (1, False), (2, False))
     ]
     assert losses[0] == losses[1] != losses[2] and losses[3] == losses[4] != losses[0]
     turned = {key: value[::-1] for key, value in batch.items()}
-    value = task.loss(variables, turned, jax.random.key(0), train=False)[0]
+    value = loss(variables, turned, jax.random.key(0), train=False)[0]
     assert float(value.total) == pytest.approx(losses[3], rel=1e-5)
     nats = task.predict(variables, batch)["nats"]
     assert nats.shape == (4, 10 + 3 + 1) and jnp.isfinite(nats).all()
