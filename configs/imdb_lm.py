@@ -2,7 +2,7 @@
 
     python -m bigmodel_jax.prepare imdb_reviews --from=aclImdb.tar.xz
     python -m bigmodel_jax.main --config=configs/imdb_lm.py
-    python -m bigmodel_jax.main --config=configs/imdb_finetune.py --config.init_from.path=runs/imdb_lm
+    python -m bigmodel_jax.main --config=configs/imdb_finetune.py:parent=imdb_lm
     python -m bigmodel_jax.generate --workdir=runs/imdb_lm --prompt="this film" --temperature=0.8
 
 The decoder's way to what imdb_mlm.py does with an encoder, on the same reviews and tokens.

@@ -2,7 +2,7 @@
 
     python -m bigmodel_jax.prepare imdb_reviews --from=aclImdb.tar.xz
     python -m bigmodel_jax.main --config=configs/imdb_mlm.py
-    python -m bigmodel_jax.main --config=configs/imdb_finetune.py --config.init_from.path=runs/imdb_mlm
+    python -m bigmodel_jax.main --config=configs/imdb_finetune.py
 
 The last tenth of the reviews only validates. Then configs/imdb_finetune.py learns the labels.
 

@@ -264,6 +264,8 @@ class Source:
             seeds = [(self.seed, step, first + int(row), 1) for row in chosen]
         image = np.zeros(self.peek()["image"].shape, np.uint8)
         image[chosen] = self._pixels(rows.index[chosen], seeds)
+        if not self.training and step == self.steps_per_epoch - 1:
+            self._decoder.close()  # until the next evaluation
         return {"image": image, "label": rows.label, "valid": rows.valid}
 
     def _pixels(self, indices, seeds) -> np.ndarray:

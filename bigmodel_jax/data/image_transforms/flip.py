@@ -4,7 +4,11 @@ from PIL import Image
 
 
 class Transform:
-    """Args: probability: of a mirrored image."""
+    """Leaves the others as they are.
+
+    Args:
+        probability: of a mirrored image.
+    """
 
     def __init__(self, probability: float = 0.5):
         self.probability = probability

@@ -4,7 +4,11 @@ from PIL import Image
 
 
 class Transform:
-    """Args: pad: the margin, in pixels, black."""
+    """Shifts an image by at most `pad` pixels to each side.
+
+    Args:
+        pad: the margin, in pixels, black.
+    """
 
     def __init__(self, pad: int):
         self.pad = pad

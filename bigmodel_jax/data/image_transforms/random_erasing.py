@@ -8,7 +8,12 @@ from PIL import Image
 
 
 class Transform:
-    """Args: probability: of an image with such a rectangle; area: the least and the most of it, of the image's."""
+    """Leaves the others as they are.
+
+    Args:
+        probability: of an image with such a rectangle.
+        area: the least and the most of it, of the image's.
+    """
 
     def __init__(self, probability: float = 0.25, area: Sequence[float] = (0.02, 1 / 3)):
         self.probability, self.area = probability, area

@@ -4,7 +4,11 @@ from PIL import Image
 
 
 class Transform:
-    """Args: degrees: the most, to either side; what comes in from outside is black."""
+    """What comes in from outside is black.
+
+    Args:
+        degrees: the most, to either side.
+    """
 
     def __init__(self, degrees: float):
         self.degrees = degrees
