@@ -211,6 +211,7 @@ def toys(tmp_path_factory, data_dir):
     return folder
 
 
+@pytest.mark.slow
 def test_of_several_labels_those_that_hold_are_printed(toys, capsys):
     texts = ["elm fir birch", "ash"]
     predict.predict(str(toys / "labels"), texts, 8, "jsonl", predict.Explaining("fir"))

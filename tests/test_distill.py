@@ -68,6 +68,7 @@ def test_the_loss_is_the_softened_divergence(teacher):
     np.testing.assert_allclose(built._divergence(student, said), expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_run_with_a_teacher_keeps_it_as_it_was_and_needs_it_no_more(teacher, tmp_path, data_dir):
     workdir = tmp_path / "student"
     state = train(distilled(teacher), str(workdir), data_dir=data_dir)

@@ -29,6 +29,7 @@ def end_to_end(monkeypatch):
     sys.modules.pop("end_to_end", None)
 
 
+@pytest.mark.slow
 def test_a_run_is_cut_into_its_phases_and_they_are_all_of_it(end_to_end, tmp_path):
     start = time.perf_counter()
     phases, shown = end_to_end.Phases(start), []

@@ -146,6 +146,7 @@ def test_nothing_is_read_or_made_before_the_mapping_is_right(
     assert not (tmp_path / "run" / "config.json").exists()
 
 
+@pytest.mark.slow
 def test_a_resumed_run_needs_no_source(plain, tmp_path, data_dir, monkeypatch):
     from bigmodel_jax import preemption
 

@@ -14,6 +14,8 @@ from bigmodel_jax.tasks.mae import Task
 from bigmodel_jax.train import train
 from configs import cifar10_mae, folder
 
+pytestmark = pytest.mark.slow
+
 SIZE = 24
 
 

@@ -79,6 +79,7 @@ def test_texts_of_ones_own_are_learnt_by_any_run(source, arg, data, runs, tmp_pa
     assert all(path.startswith(("classifier/", "head/", "lora/", "scaling/")) for path in fresh)
 
 
+@pytest.mark.slow
 def test_a_finetuned_run_is_the_start_of_another_and_one_with_lora_once_it_is_merged(
     runs, tmp_path, data_dir
 ):
@@ -112,6 +113,7 @@ def test_a_decoder_learns_to_answer_in_a_template(arg, runs, tmp_path, data_dir)
         slow(choice, "tiny,how=head", "mlm"),
     ],
 )
+@pytest.mark.slow
 def test_questions_are_answered_by_a_run_that_starts_from_any(
     parent, arg, source, runs, tmp_path, data_dir
 ):
@@ -130,6 +132,7 @@ def test_a_run_that_has_learnt_no_chats_answers_none(runs):
         pass
 
 
+@pytest.mark.slow
 def test_a_padded_vocabulary_is_never_written(tmp_path, data_dir):
     made = run(gpt2_pretrain.get_config("tiny"), tmp_path / "run", data_dir)
     with load_writer(made, Sampling()) as writer:

@@ -12,6 +12,8 @@ from bigmodel_jax.evaluate import evaluate
 from bigmodel_jax.models import bert
 from bigmodel_jax.train import train
 
+pytestmark = pytest.mark.slow
+
 SIZES = dict(train_size=60, test_size=20)
 
 

@@ -13,6 +13,8 @@ from bigmodel_jax.evaluate import evaluate
 from bigmodel_jax.models import bert
 from bigmodel_jax.train import train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", params=[0.0, 0.3], ids=["v1.1", "v2.0"])
 def run(request, tmp_path_factory, data_dir):

@@ -93,6 +93,7 @@ def test_the_beams_of_many_sources_are_those_of_each_without_a_cache(kind):
     assert found == want
 
 
+@pytest.mark.slow
 def test_a_row_is_the_same_alone_and_on_two_devices():
     model, variables = make_model()
     how = Sampling(temperature=0.9, top_k=10, repetition_penalty=1.1)

@@ -74,6 +74,7 @@ def llama(folder):
     tokenizer.save_pretrained(folder)
 
 
+@pytest.mark.slow
 def test_a_published_decoder_learns_to_answer_and_is_published_again(tmp_path, data_dir):
     llama(tmp_path / "theirs")
     bring(tmp_path / "theirs", str(tmp_path / "run"))

@@ -93,9 +93,10 @@ STREAMED = ("imdb-mlm", "folder", *PARTLY)  # whose batches are made on the host
 WITH_SOURCE = {k: v for k, v in ALL.items() if k not in ("rollout", "actor")}
 
 
-def costly(names):
-    """Names for a costly law, those of ALIKE marked slow."""
-    return [pytest.param(n, marks=pytest.mark.slow) if n in ALIKE else n for n in names]
+def costly(names, *others):
+    """Names for a costly law, those of ALIKE and `others` marked slow."""
+    alike = (*ALIKE, *others)
+    return [pytest.param(n, marks=pytest.mark.slow) if n in alike else n for n in names]
 
 
 def make_mesh(shape=None):

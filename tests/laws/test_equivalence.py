@@ -30,7 +30,9 @@ def without_dropout(config):
     return {**config, "model": {**model}}
 
 
-@pytest.mark.parametrize("mesh", [{"data": 2, "fsdp": 4}, {"fsdp": 2, "tensor": 4}])
+@pytest.mark.parametrize(
+    "mesh", [pytest.param({"data": 2, "fsdp": 4}, marks=pytest.mark.slow), {"fsdp": 2, "tensor": 4}]
+)
 @pytest.mark.parametrize("name", costly(ALL))
 def test_a_mesh_agrees_with_one_device(name, mesh, data_dir):
     # Plain descent: Adam divides by gradients near 0, which would blow rounding up.
@@ -56,7 +58,9 @@ def test_a_mesh_agrees_with_one_device(name, mesh, data_dir):
         assert relative_distance(*rest) < 1e-5
 
 
-@pytest.mark.parametrize("mesh", [None, {"data": 2, "fsdp": 4}])
+@pytest.mark.parametrize(
+    "mesh", [pytest.param(None, marks=pytest.mark.slow), {"data": 2, "fsdp": 4}]
+)
 # What is masked is drawn for each micro-batch, as dropout is; and a norm's batch is the micro-batch.
 @pytest.mark.parametrize(
     "name",
@@ -103,7 +107,7 @@ def test_k_steps_a_dispatch_equal_k_single_steps(name, tmp_path, data_dir):
         np.testing.assert_allclose(pairs[path], value, rtol=2e-4, atol=1e-6, err_msg=path)
 
 
-@pytest.mark.parametrize("name", costly(n for n in CONFIGS if n not in STREAMED))
+@pytest.mark.parametrize("name", costly((n for n in CONFIGS if n not in STREAMED), "mnist-cnn"))
 def test_resident_equals_streaming(name, tmp_path, data_dir):
     config = {**CONFIGS[name](), "duration": "6 steps"}
     train(config, tmp_path / "streaming", data_dir=data_dir)
@@ -133,7 +137,12 @@ def test_shares_of_processes_make_up_the_same_global_batch(name, processes, data
 
 
 @pytest.mark.parametrize(
-    "name", costly(n for n in CONFIGS if n not in (*LANGUAGE, *PARTLY, "cifar10-mae"))
+    "name",
+    costly(
+        (n for n in CONFIGS if n not in (*LANGUAGE, *PARTLY, "cifar10-mae")),
+        "imdb-bag",
+        "mnist-cnn",
+    ),
 )
 def test_evaluation_counts_each_example_once_at_any_batch_size(name, tmp_path, data_dir):
     results = []
@@ -151,7 +160,7 @@ def test_evaluation_counts_each_example_once_at_any_batch_size(name, tmp_path, d
         assert other["metrics"] == pytest.approx(first["metrics"], rel=1e-6)
 
 
-@pytest.mark.parametrize("name", costly(LANGUAGE))
+@pytest.mark.parametrize("name", costly(LANGUAGE, "imdb-mlm"))
 def test_evaluation_counts_each_token_once_at_any_batch_size(name, tmp_path, data_dir):
     results = []
     for batch_size in (8, 56, 256):

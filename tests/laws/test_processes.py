@@ -94,6 +94,7 @@ def test_when_process_0_stops_all_stop_at_once(tmp_path):
     assert time.monotonic() - begun < 60
 
 
+@pytest.mark.slow
 def test_the_local_launcher_runs_the_same_command_in_several_processes(tmp_path):
     launcher = [sys.executable, "launch/local.py", "--processes=2", "--devices_per_process=2"]
     arguments = [

@@ -77,6 +77,7 @@ def test_padded_rows_change_neither_the_logits_of_others_nor_the_statistics():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), new, want)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mesh", [{"data": -1}, {"fsdp": 2, "tensor": 4}])
 def test_devices_agree_with_one(mesh):
     model, variables = build(block="bottleneck")

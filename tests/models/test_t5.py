@@ -77,7 +77,7 @@ def test_pairs_packed_into_a_row_are_as_if_each_had_its_own(style):
     np.testing.assert_allclose(got[0, : MASK.sum()], want[MASK], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("scan", [False, True])
+@pytest.mark.parametrize("scan", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("style", CASES)
 def test_writing_over_a_cache_gives_the_logits_of_the_whole_text(style, scan):
     model, variables = build(**STYLES[style], scan=scan)
@@ -93,6 +93,7 @@ def test_writing_over_a_cache_gives_the_logits_of_the_whole_text(style, scan):
 
 
 @pytest.mark.parametrize("style", CASES)
+@pytest.mark.slow
 def test_scanned_layers_compute_what_unrolled_ones_do(style):
     model, variables = build(**STYLES[style])
     scanned, other = build(**STYLES[style], scan=True, remat="full")

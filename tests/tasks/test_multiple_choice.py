@@ -31,7 +31,7 @@ def make_batch():
     }
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["gpt", pytest.param("bert", marks=pytest.mark.slow)])
 def test_an_examples_choices_are_scored_apart_and_compared(name):
     task, batch = Task(MODELS[name]), make_batch()
     variables = sharding.unbox(task.init(jax.random.key(0), batch))
