@@ -15,6 +15,8 @@ from bigmodel_jax.evaluate import evaluate
 from bigmodel_jax.models import gpt
 from bigmodel_jax.train import train
 
+pytestmark = pytest.mark.slow
+
 LENGTH = 48
 TEXTS = ["The cat sat.\n", "Zwölf Katzen 很好! " * 12, "a"]  # the second is longer than a row
 TOKENIZERS = {

@@ -14,6 +14,8 @@ from bigmodel_jax.evaluate import evaluate
 from bigmodel_jax.models import bert
 from bigmodel_jax.train import train
 
+pytestmark = pytest.mark.slow
+
 KINDS = {
     "entities": (dict(name="words", vocabulary_size=60), ("O", "B-PER", "I-PER")),
     "speech": (dict(name="raw", kind="bpe", vocabulary_size=270), ("WORD", "FIRST", "LAST")),

@@ -17,6 +17,7 @@ VOCABULARY, END = 23, 1
 SOURCES = [[3, 1, 4, 1, 5], [9, 2], [2, 6, 5, 3, 5, 8, 9, 7, 9, 3, 2, 3]]
 ABSOLUTE = {"positions": "sinusoids", "norm": "layer", "bias": True, "scale": None}
 OPTIONS = {"t5": {}, "2017": ABSOLUTE, "scanned": {"scan": True}}
+KINDS = [k if k == "t5" else pytest.param(k, marks=pytest.mark.slow) for k in OPTIONS]
 
 
 def make_model(**fields):
@@ -77,7 +78,7 @@ def beams_without_a_cache(model, variables, source, count, beams):
     return found[0][1]
 
 
-@pytest.mark.parametrize("kind", OPTIONS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_token_over_a_cache_is_that_without_one(kind):
     model, variables = make_model(**OPTIONS[kind])
     found = make_generator(model, variables, ends=[END]).write(SOURCES, 12)
@@ -85,7 +86,7 @@ def test_every_token_over_a_cache_is_that_without_one(kind):
     assert len({x for text in found for x in text}) > 3  # it does not stand still
 
 
-@pytest.mark.parametrize("kind", OPTIONS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_beams_of_many_sources_are_those_of_each_without_a_cache(kind):
     model, variables = make_model(**OPTIONS[kind])
     found = make_generator(model, variables, ends=[END]).search(SOURCES, 8, beams=3)

@@ -15,7 +15,7 @@ from tests.laws.harness import ALL, CONFIGS, WITH_SOURCE, costly, loss_of, run_s
 GOLDENS = Path(__file__).parent.parent / "goldens"
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", costly(CONFIGS))
 def test_parameters_and_first_losses_are_those_of_the_golden_file(name, data_dir, request):
     state, rows = run_steps(CONFIGS[name](), data_dir, 3)
     listing = {p: f"{x.dtype}{list(x.shape)}" for p, x in trees.flatten(state.params).items()}
