@@ -17,6 +17,7 @@ from PIL import Image
 
 from bigmodel_jax import config
 from bigmodel_jax.data import splits as splitting
+from bigmodel_jax.data.checks import check_batch_size, check_fingerprint
 from bigmodel_jax.data.corpus import find_split, positions
 from bigmodel_jax.data.decoding import Decoder, Geometry, Work, Worker
 from bigmodel_jax.data.encoding import save_labels
@@ -94,10 +95,7 @@ class Source:
     ):
         self.batch_size, self.training, self.seed, self.group = batch_size, training, seed, group
         self.process, self.balance = process, balance and training
-        if batch_size < 1 or batch_size % process[1]:
-            raise UserError(
-                f"config.data.batch_size {batch_size} does not divide over {process[1]} processes."
-            )
+        check_batch_size(batch_size, process[1])
         check_channels(channels)
         if image_size < 1 or not 0 < crop <= 1:
             raise UserError(
@@ -112,12 +110,7 @@ class Source:
         self._reader = config.build("data.readers", reader, data_dir=data_dir)
         self.reader_name, self.synthetic = self._reader.name, self._reader.synthetic
         self.fingerprint = self._reader.fingerprint()
-        if fingerprint not in ("", self.fingerprint):
-            raise UserError(
-                f"{self.reader_name} here is not the data that config.data.fingerprint names: "
-                f"{self.fingerprint[:12]}... instead of {fingerprint[:12]}.... Has a file changed, "
-                "or is --data_dir another one?"
-            )
+        check_fingerprint(self.reader_name, self.fingerprint, fingerprint)
         self.label_names = tuple(self._reader.label_names)
         self._splits, self._data_dir = splits, data_dir
         self._geometry, self._stored = Geometry(image_size, channels, crop), stored

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bigmodel_jax.data import splits as splitting
+from bigmodel_jax.data.checks import check_batch_size, check_fingerprint
 from bigmodel_jax.data.corpus import find_split
 from bigmodel_jax.data.hashes import text_hashes
 from bigmodel_jax.data.order import Epochs, Plan, batches_per_epoch, plan_epoch
 from bigmodel_jax.data.rows import check_buckets
-from bigmodel_jax.errors import UserError
 
 
 class Read(NamedTuple):
@@ -67,10 +67,7 @@ class InMemory(abc.ABC):
     ):
         self.batch_size, self.training, self.seed, self.group = batch_size, training, seed, group
         self.max_length, self.process, self.split = max_length, process, split
-        if batch_size < 1 or batch_size % process[1]:
-            raise UserError(
-                f"config.data.batch_size {batch_size} does not divide over {process[1]} processes."
-            )
+        check_batch_size(batch_size, process[1])
         self.buckets = check_buckets(buckets, max_length)
         self.reader_name, self.synthetic, self._read = read.name, read.synthetic, read.examples
         self._sizes = {name: len(examples) for name, examples in read.examples.items()}
@@ -80,11 +77,7 @@ class InMemory(abc.ABC):
         self.tokenizer.train(self.learnt(self.train_examples))
         identity = [*read.identity, getattr(self.tokenizer, "identity", str)()]
         self.fingerprint = hashlib.sha256(repr(identity).encode()).hexdigest()
-        if fingerprint not in ("", self.fingerprint):
-            raise UserError(
-                f"{self.reader_name} here is not the data that config.data.fingerprint names: "
-                f"{self.fingerprint[:12]}... instead of {fingerprint[:12]}.... Has a file changed?"
-            )
+        check_fingerprint(self.reader_name, self.fingerprint, fingerprint)
         self.info = {
             "vocabulary_size": self.tokenizer.vocabulary_size,
             "max_length": max_length,

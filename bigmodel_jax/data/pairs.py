@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bigmodel_jax.data import pair_corpora, prepared, tokenized, tokenizing
+from bigmodel_jax.data.checks import check_batch_size, check_fingerprint
 from bigmodel_jax.data.mixture import Mixture
 from bigmodel_jax.data.order import Epochs, batches_per_epoch, plan_epoch
 from bigmodel_jax.data.packing import Runs, fill
@@ -112,10 +113,7 @@ class Source:
                 f"config.data.source_length and target_length are {source_length} and {target_length}; "
                 "a text has at least 2 tokens."
             )
-        if batch_size < 1 or batch_size % process[1]:
-            raise UserError(
-                f"config.data.batch_size {batch_size} does not divide over {process[1]} processes."
-            )
+        check_batch_size(batch_size, process[1])
         data_dir = data_dir or prepared.default_data_dir()
         one = {"path": path, "reader": None if path else reader, "prefix": prefix}
         one |= {"source_column": source_column, "target_column": target_column}
@@ -124,11 +122,7 @@ class Source:
         self.synthetic = any(corpus.synthetic for corpus in self._corpora)
         self.tokenizer, identity = self._tokenizer(tokenizer, splits, data_dir)
         self.fingerprint = hashlib.sha256(identity.encode()).hexdigest()
-        if fingerprint not in ("", self.fingerprint):
-            raise UserError(
-                f"{self.reader_name} here is not the data that config.data.fingerprint names: "
-                f"{self.fingerprint[:12]}... instead of {fingerprint[:12]}.... Has a file changed?"
-            )
+        check_fingerprint(self.reader_name, self.fingerprint, fingerprint)
         self._cut = 0
         self._members = [self._member(corpus.pairs(split)) for corpus in self._corpora]
         self.pairs = [pair for member in self._members for pair in member.pairs]

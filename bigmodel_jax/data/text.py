@@ -14,6 +14,7 @@ import numpy as np
 from bigmodel_jax import config
 from bigmodel_jax.data import splits as splitting
 from bigmodel_jax.data import word_vectors as vectors
+from bigmodel_jax.data.checks import check_batch_size, check_fingerprint
 from bigmodel_jax.data.corpus import examples, find_split, open_split, positions
 from bigmodel_jax.data.encoding import save_labels
 from bigmodel_jax.data.labels import check_labels
@@ -83,20 +84,12 @@ class Source:
         self.max_length, self.keep, self.process = max_length, keep, process
         if keep not in ("head", "tail", "both"):
             raise UserError(f"config.data.keep is {keep!r}, but it is 'head', 'tail' or 'both'.")
-        if batch_size < 1 or batch_size % process[1]:
-            raise UserError(
-                f"config.data.batch_size {batch_size} does not divide over {process[1]} processes."
-            )
+        check_batch_size(batch_size, process[1])
         self.buckets = check_buckets(buckets, max_length)
         opened = config.build("data.readers", reader, data_dir=data_dir)
         self.reader_name, self.synthetic = opened.name, opened.synthetic
         self.fingerprint = _fingerprint(opened, tokenizer)
-        if fingerprint not in ("", self.fingerprint):
-            raise UserError(
-                f"{self.reader_name} here is not the data that config.data.fingerprint names: "
-                f"{self.fingerprint[:12]}... instead of {fingerprint[:12]}.... Has a file changed, "
-                "or is --data_dir another one?"
-            )
+        check_fingerprint(self.reader_name, self.fingerprint, fingerprint)
         self._word_vectors = word_vectors
         self._splits, self._split, self._reader = splits, split, opened
         self._data_dir = data_dir

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bigmodel_jax.data import prepared, token_rows, tokenized
+from bigmodel_jax.data.checks import check_batch_size, check_fingerprint
 from bigmodel_jax.data.mixture import Mixture
 from bigmodel_jax.data.order import Epochs, batches_per_epoch, plan_epoch
 from bigmodel_jax.data.packing import KINDS, Index, Runs, fill, make_index
@@ -101,10 +102,7 @@ class Source:
             )
         if length < 2:
             raise UserError(f"config.data.length is {length}; a row has at least 2 tokens.")
-        if batch_size < 1 or batch_size % process[1]:
-            raise UserError(
-                f"config.data.batch_size {batch_size} does not divide over {process[1]} processes."
-            )
+        check_batch_size(batch_size, process[1])
         self.buckets = check_buckets(buckets, length) if packing == "documents" else (length,)
         one = {"path": path, "dataset": None if path else dataset, "reader": reader}
         specs = corpora or [{**one, "text_column": text_column}]
@@ -115,12 +113,7 @@ class Source:
             corpora=[corpus.fingerprints() for corpus in self._corpora],
             tokenizer=self._corpora[0].file("train").meta["tokenizer_sha256"],
         )
-        if fingerprint not in ("", self.fingerprint):
-            raise UserError(
-                f"{self.reader_name} here is not the data that config.data.fingerprint names: "
-                f"{self.fingerprint[:12]}... instead of {fingerprint[:12]}.... Has a file changed, "
-                "or is --data_dir another one?"
-            )
+        check_fingerprint(self.reader_name, self.fingerprint, fingerprint)
         spans = [_to_predict(corpus.spans(split), shift) for corpus in self._corpora]
         indices = [self._index(x, packing, data_dir or prepared.default_data_dir()) for x in spans]
         rows = [len(index.lengths) for index in indices]

@@ -15,8 +15,8 @@ from bigmodel_jax.errors import UserError
 class Pass(abc.ABC):
     """Goes through a split; a subclass says what is computed of a batch, and makes numbers of it.
 
-    A subclass has `compute(task, variables, batch)`, which is jitted, and `run(variables) ->
-    numbers`; where it judges one kind of label only, also that `target`.
+    A subclass has `compute(task, variables, batch)`, which is jitted; an evaluator also `run(variables)
+    -> numbers by name`; where it judges one kind of label only, also that `target`.
 
     Args:
         split: a name from config.data.splits, or a slice such as "test[:100]".
@@ -69,10 +69,6 @@ class Pass(abc.ABC):
     @abc.abstractmethod
     def compute(self, task: Any, variables: Mapping, batch: Any) -> Any:
         """A pytree of arrays."""
-
-    @abc.abstractmethod
-    def run(self, variables: Mapping) -> dict[str, float]:
-        """Numbers by name."""
 
     def results(self, variables: Mapping) -> Iterator[tuple[int, Any]]:
         """(step, what `compute` gives, on the host) of every batch."""

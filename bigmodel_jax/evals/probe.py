@@ -21,7 +21,24 @@ STEPS = 300  # of L-BFGS, at most
 SMALL = 1e-5  # a gradient that ends it
 
 
-class Evaluator(Pass):
+class Features(Pass):
+    """The features of every example of a split."""
+
+    def compute(self, task, variables, batch):
+        return task.features(variables, batch)
+
+    def collected(self, variables: Mapping) -> tuple[np.ndarray, np.ndarray]:
+        """(features float32 [examples, width], labels int32 [examples]), in the data's order."""
+        source, ordered = self.source, np.zeros((0, 0), np.float32)
+        for step, rows in self.results(variables):
+            if not ordered.size:
+                ordered = np.zeros((source.examples, rows.shape[1]), np.float32)
+            index = source.rows(step)
+            ordered[index[index >= 0]] = rows[index >= 0]
+        return ordered, np.asarray(source.labels)
+
+
+class Evaluator(Features):
     """Accuracy of a classifier of features that `task.features` gives, learnt from one split.
 
     Args:
@@ -48,21 +65,18 @@ class Evaluator(Pass):
     ):
         if kind not in KINDS:
             raise UserError(f"A probe is of no kind {kind!r}.{nearest(kind, KINDS)}")
-        if not hasattr(task, "features"):
+        if not (hasattr(task, "features") and hasattr(task.model, "features")):
             raise UserError("A probe looks at features, which this task's model has not.")
         given: dict[str, Any] = {"task": task, "open_source": open_source, "mesh": mesh}
         super().__init__(**given, split=split, batch_size=batch_size)
-        self._train = _Features(**given, split=fit_split, batch_size=batch_size)
+        self._train = Features(**given, split=fit_split, batch_size=batch_size)
         self._kind, self._neighbours, self._temperature = kind, neighbours, temperature
         self._penalty = penalty
 
-    def compute(self, task, variables, batch):
-        return task.features(variables, batch)
-
     def run(self, variables: Mapping) -> dict[str, float]:
         """{"accuracy"}; of "linear" also "fit_accuracy", on what it was fitted to."""
-        x, y = self._train.of(variables)
-        features, labels = collected(self, variables)
+        x, y = self._train.collected(variables)
+        features, labels = self.collected(variables)
         classes = len(self.source.label_names)
         if self._kind == "knn":
             found = nearest_vote(x, y, features, classes, self._neighbours, self._temperature)
@@ -76,30 +90,6 @@ class Evaluator(Pass):
             return float((logits.argmax(-1) == labels).mean())
 
         return {"accuracy": right(features, labels), "fit_accuracy": right(x, y)}
-
-
-class _Features(Pass):
-    """The features of all examples of a split."""
-
-    def compute(self, task, variables, batch):
-        return task.features(variables, batch)
-
-    def run(self, variables):
-        raise NotImplementedError
-
-    def of(self, variables) -> tuple[np.ndarray, np.ndarray]:
-        return collected(self, variables)
-
-
-def collected(evaluator: Pass, variables: Mapping) -> tuple[np.ndarray, np.ndarray]:
-    """(features float32 [examples, width], labels int32 [examples]) of a split, in its order."""
-    source, ordered = evaluator.source, np.zeros((0, 0), np.float32)
-    for step, rows in evaluator.results(variables):
-        if not ordered.size:
-            ordered = np.zeros((source.examples, rows.shape[1]), np.float32)
-        index = source.rows(step)
-        ordered[index[index >= 0]] = rows[index >= 0]
-    return ordered, np.asarray(source.labels)
 
 
 def nearest_vote(
