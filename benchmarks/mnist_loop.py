@@ -11,6 +11,7 @@ How they take turns: benchmarks/contest.py. A ratio is PyTorch's time over ours 
 
 import argparse
 import statistics
+import sys
 import tempfile
 from pathlib import Path
 
@@ -38,6 +39,8 @@ class Ours:
 
         from bigmodel_jax import experiment, sharding, steps
         from bigmodel_jax.config import complete
+
+        sys.path.insert(0, str(Path(__file__).parent.parent))  # configs is no part of the package
         from configs import mnist
 
         config = complete(mnist.get_config("mlp").to_dict())
@@ -133,7 +136,7 @@ class Torch:
             loss = self._loss(self._model(x), y)
             loss.backward()
             self._optimizer.step()
-        return float(loss)
+        return loss.item()
 
 
 def make(name: str):
