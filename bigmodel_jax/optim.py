@@ -53,7 +53,6 @@ class Optimizer(NamedTuple):
 
     def apply(self, grads, slot, owned, step: jax.Array) -> tuple[Any, dict[str, Any], Metrics]:
         """One update at a step of the run: (new parameters, new slot, metrics)."""
-        squares = [jnp.square(g.astype(jnp.float32)).sum() for g in jax.tree.leaves(grads)]
         if self.l1 or self.l2:
             grads = trees.map_paths(self._penalise(trees.flatten(owned)), grads)
         direction, state = self.tx.update(grads, slot["state"], owned)
@@ -63,8 +62,8 @@ class Optimizer(NamedTuple):
         def move(path, param):
             return param - (lr * self.rate(path, step) * moves[path]).astype(param.dtype)
 
-        metrics = {"grad_norm": mean(jnp.sqrt(sum(squares))), "learning_rate": mean(lr)}
-        return trees.map_paths(move, owned), {"scale": slot["scale"], "state": state}, metrics
+        slot = {"scale": slot["scale"], "state": state}
+        return trees.map_paths(move, owned), slot, {"learning_rate": mean(lr)}
 
     def _penalise(self, params):
         def penalised(path, grad):

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from bigmodel_jax import trees
-from bigmodel_jax.metrics import Mean, Metrics
+from bigmodel_jax.metrics import Mean, Metrics, mean
 from bigmodel_jax.optim import Optimizer
 
 Variables = dict[str, Any]
@@ -76,7 +76,8 @@ def gradient(loss, optimizer: Optimizer, name: str = "train") -> Step:
     are summed and divided once by the real count. Micro-batch i holds the rows i, i + n, ..., so
     that on a mesh no row changes its device.
 
-    The metric "nonfinite" holds a flag for each parameter, in the order of `trees.flatten`.
+    The metric "nonfinite" holds a flag for each parameter, in the order of `trees.flatten`: its
+    gradient's sum of squares, which "grad_norm" needs too, is NaN or infinite.
 
     Args:
         loss: `(variables, batch, rng, *, train) -> (Mean, Aux)`.
@@ -124,9 +125,12 @@ def gradient(loss, optimizer: Optimizer, name: str = "train") -> Step:
         grads, value, aux = gradients(owned, state.variables, batch, rng)
         grads = jax.tree.map(lambda g: g / jnp.maximum(value.weight, 1e-8).astype(g.dtype), grads)
 
-        metrics = {"nonfinite": Mean(nonfinite(grads, state.params), jnp.ones((), jnp.float32))}
+        squares = jax.tree.map(lambda g: jnp.square(g.astype(jnp.float32)).sum(), grads)
+        norm = jnp.sqrt(sum(jax.tree.leaves(squares)))
+        flags = Mean(nonfinite(squares, state.params), jnp.ones((), jnp.float32))
         owned, slot, report = optimizer.apply(grads, state.slots[name], owned, state.step)
-        metrics |= {"loss": value, **report, **aux.metrics}
+        metrics = {"nonfinite": flags, "loss": value, "grad_norm": mean(norm)}
+        metrics |= {**report, **aux.metrics}
         prefix = f"{name}/" if name != "train" else ""
         return state.replace(
             variables={
@@ -141,8 +145,8 @@ def gradient(loss, optimizer: Optimizer, name: str = "train") -> Step:
 
 
 def nonfinite(part, whole) -> jax.Array:
-    """For each leaf of `whole`, in the order of `trees.flatten`: is it NaN or infinite in `part`?"""
-    bad = {path: ~jnp.isfinite(x).all() for path, x in trees.flatten(part).items()}
+    """For each leaf of `whole`, in the order of `trees.flatten`: is its scalar in `part` not finite?"""
+    bad = {path: ~jnp.isfinite(x) for path, x in trees.flatten(part).items()}
     return jnp.stack([bad.get(path, jnp.zeros((), bool)) for path in trees.flatten(whole)])
 
 

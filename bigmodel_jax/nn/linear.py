@@ -38,11 +38,12 @@ def _matmul_backward(saved, d_out):
     x, kernel = saved
     d_out = d_out.astype(x.dtype)
     d_x = jnp.einsum("...o,io->...i", d_out, kernel, preferred_element_type=jnp.float32)
-    wide, narrow = (x, d_out) if x.shape[-1] > d_out.shape[-1] else (d_out, x)
-    # The left operand is transposed in memory: let it be the smaller one.
-    d_kernel = jnp.einsum("...n,...w->nw", narrow, wide, preferred_element_type=jnp.float32)
-    if wide is x:
+    # The left operand is transposed in memory; to have it be d_out costs a transposed result.
+    if d_out.size + kernel.size < x.size:
+        d_kernel = jnp.einsum("...o,...i->oi", d_out, x, preferred_element_type=jnp.float32)
         d_kernel = jax.lax.optimization_barrier(d_kernel).T
+    else:
+        d_kernel = jnp.einsum("...i,...o->io", x, d_out, preferred_element_type=jnp.float32)
     return d_x.astype(x.dtype), d_kernel.astype(kernel.dtype)
 
 
