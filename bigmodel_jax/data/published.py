@@ -1,5 +1,6 @@
 """Tokenizers as the `tokenizers` package writes them, in a file `tokenizer.json`."""
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -102,3 +103,19 @@ def piece(tokenizer: Tokenizer, token: int) -> str:
         return name
     text = decoders.ByteLevel().decode([name])
     return f"Ġ{text[1:]}" if text.startswith(" ") else text
+
+
+def ends(assets: Path) -> list[int]:
+    """The ids after which a published model stops, by its own files: a chat model's end of a turn.
+
+    generation_config.json says so, and config.json where there is none (as in `transformers`).
+
+    Args:
+        assets: of a run; without the files of a published model there are none.
+    """
+    for name in ("generation_config.json", "config.json"):
+        file = assets / "published" / name
+        if file.is_file():
+            found = json.loads(file.read_text(encoding="utf-8")).get("eos_token_id")
+            return [] if found is None else [found] if isinstance(found, int) else list(found)
+    return []

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bigmodel_jax import apply, rundir
+from bigmodel_jax.data import published
 from bigmodel_jax.data.chat import TEMPLATE, encode_chat
 from bigmodel_jax.data.rows import ends_of_document
 from bigmodel_jax.data.token_files import load_tokenizer
@@ -41,13 +42,13 @@ class Writer:
     ):
         self.tokenizer, self._template = tokenizer, template
         self._before = ends_of_document(tokenizer)[0]
-        ends = [] if tokenizer.separator is None else [tokenizer.separator]
+        ends = {tokenizer.separator} - {None} | set(published.ends(run.assets))
         self.decoder = Decoder(
             run.task.model,
             run.variables,
             run.mesh,
             sampling,
-            ends,
+            sorted(ends),
             known=tokenizer.vocabulary_size,
         )
 

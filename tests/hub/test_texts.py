@@ -180,17 +180,22 @@ def test_a_published_reader_answers_from_the_windows_that_transformers_cuts(kind
         assert answer.span.null == pytest.approx(min(nulls), abs=1e-3)
 
 
+def publish(peer, folder):
+    """A decoder with a tokenizer of 61 words, published in folder/theirs, imported in folder/run."""
+    peer.save_pretrained(folder / "theirs")
+    vocabulary = {f"t{i}": i for i in range(61)}
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="t0"))
+    words.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    words.save(str(folder / "theirs" / "tokenizer.json"))
+    bring(folder / "theirs", str(folder / "run"))
+
+
 @pytest.mark.parametrize("beams", [0, 3])
 def test_a_published_decoder_writes_what_theirs_writes(beams, tmp_path):
     from tests.hub.test_parity import peer_of
 
     peer = peer_of("qwen2-windows")
-    peer.save_pretrained(tmp_path / "theirs")
-    vocabulary = {f"t{i}": i for i in range(61)}
-    words = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="t0"))
-    words.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
-    words.save(str(tmp_path / "theirs" / "tokenizer.json"))
-    bring(tmp_path / "theirs", str(tmp_path / "run"))
+    publish(peer, tmp_path)
     prompt = [5, 17, 3, 3, 40, 8, 9]
     options = {"num_beams": beams, "early_stopping": "never"} if beams else {}
     with torch.no_grad():
@@ -203,6 +208,20 @@ def test_a_published_decoder_writes_what_theirs_writes(beams, tmp_path):
         else:
             got = [x for part in writer.decoder.write([prompt], 12) for x in part[0]]
     assert got == want
+
+
+def test_a_published_decoder_stops_at_each_end_that_its_files_name(tmp_path):
+    from tests.hub.test_parity import peer_of
+
+    peer = peer_of("qwen2-windows")
+    with torch.no_grad():
+        freely = peer.generate(torch.tensor([[5, 17, 3]]), max_new_tokens=8, do_sample=False)[0, 3:]
+    end = freely[3].item()
+    peer.generation_config.eos_token_id = [60, end]  # as a chat model's: of a text, of a turn
+    publish(peer, tmp_path)
+    with load_writer(tmp_path / "run", Sampling(temperature=0.0)) as writer:
+        got = [x for part in writer.decoder.write([[5, 17, 3]], 8) for x in part[0]]
+    assert got == freely[: freely.tolist().index(end) + 1].tolist()
 
 
 def odd(count):

@@ -71,6 +71,9 @@ CONFIGS = {
     "mnist": shipped("mnist", "mlp,tiny"),
     "mnist-cnn": shipped("mnist", "cnn,tiny"),
     "folder": shipped("folder", "tiny"),
+    "cifar10-airbench": shipped("cifar10", "small,tiny"),
+    "cifar10-resnet": shipped("cifar10", "resnet18,tiny"),
+    "cifar10-vit": shipped("cifar10", "vit,tiny"),
     "cifar10-mae": shipped("cifar10_mae", "tiny"),
 }
 ALL = {**STRAINS, **CONFIGS}
@@ -78,6 +81,7 @@ ALL = {**STRAINS, **CONFIGS}
 ALIKE = (
     "imdb-bilstm", "imdb-textcnn", "imdb-transformer", "imdb-lm", "gpt2-pretrain", "finetune-text",
     "conll", "chat", "squad", "choice", "multi30k", "summarize", "mnist", "folder", "cifar10-mae",
+    "cifar10-airbench", "cifar10-resnet", "cifar10-vit",
 )  # fmt: skip
 LANGUAGE = ("gpt-shakespeare", "imdb-mlm", "imdb-lm", "gpt2-pretrain")  # of running text
 PARTLY = (
@@ -88,7 +92,7 @@ PARTLY = (
     "multi30k",
     "summarize",
 )  # of words or answers: neither of one label a text nor of every token
-STREAMED = ("imdb-mlm", "folder", *PARTLY)  # whose batches are made on the host alone
+STREAMED = ("imdb-mlm", "folder", "cifar10-vit", *PARTLY)  # whose batches the host alone makes
 # Those whose batch comes from a source: the laws that need the same batch twice.
 WITH_SOURCE = {k: v for k, v in ALL.items() if k not in ("rollout", "actor")}
 
