@@ -41,7 +41,7 @@ DEFAULTS: dict[str, Any] = {
     "optimizer": {},
     "actor": {},
     "evals": {},
-    "mesh": {"data": -1},
+    "mesh": {"data": -1, "fsdp": 1, "tensor": 1, "sequence": 1, "expert": 1, "stage": 1},
     "rules": {},
     "repeat": 1,  # steps a dispatch
     "ema": 0.0,  # decay of an average of the parameters, used for evaluation

@@ -79,16 +79,17 @@ def open_source(config: Mapping, data_dir: str, share: tuple[int, int] = (0, 1),
     )
 
 
-def make_plan(config: dict, data_dir: str, mesh: jax.sharding.Mesh) -> Plan:
+def make_plan(config: dict, data_dir: str, mesh: jax.sharding.Mesh, source: Any = None) -> Plan:
     """Builds everything of a run but its arrays. Call it under `sharding.use(mesh, ...)`.
 
     Args:
         config: completed and resolved.
+        source: with whole batches, in place of config.data's.
     """
-    if config["actor"]:
+    share = (0, 1) if source is not None else sharding.share(mesh)
+    if source is None and config["actor"]:
         source = build("data.actors", config["actor"], seed=config["seed"])
-    else:
-        share = sharding.share(mesh)
+    elif source is None:
         source = open_source(config, data_dir, share, split="train", training=True)
     config = {**config, **{k: fill(f"{k}s", config[k], source.info) for k in ("model", "task")}}
     if hasattr(source, "fingerprint"):
@@ -102,7 +103,7 @@ def make_plan(config: dict, data_dir: str, mesh: jax.sharding.Mesh) -> Plan:
     clock = Clock(source.steps_per_epoch, source.batch_size)
     total = clock.steps(config["duration"], "config.duration")
     clock = Clock(source.steps_per_epoch, source.batch_size, total=total)
-    boxed = make_init(config, task, source.peek(), sharding.share(mesh)[1])
+    boxed = make_init(config, task, source.peek(), share[1])
 
     variables = sharding.abstract(boxed, mesh)
     optimizer = optim.build(config["optimizer"], clock, variables["params"])

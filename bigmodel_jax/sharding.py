@@ -5,13 +5,13 @@ rules serve a laptop (`mesh=dict(data=-1)`) and a pod (`mesh=dict(fsdp=-1, tenso
 """
 
 import contextlib
+import contextvars
 import math
 from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax
-import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -20,6 +20,8 @@ from bigmodel_jax.errors import UserError, nearest
 
 AXES = ("data", "fsdp", "tensor", "sequence", "expert", "stage")
 BATCH_AXES = ("data", "fsdp")
+
+_platform: contextvars.ContextVar[str] = contextvars.ContextVar("platform", default="")
 
 # Logical axis -> mesh axis. A config may override any line in `config.rules`.
 RULES: dict[str, Any] = {
@@ -84,9 +86,7 @@ def make_mesh(sizes: Mapping[str, int], devices=None) -> Mesh:
         )
     shape = {**dict.fromkeys(AXES, 1), **sizes, **dict.fromkeys(free, len(devices) // fixed)}
     auto = (AxisType.Auto,) * len(AXES)
-    if len(devices) == jax.device_count():
-        return jax.make_mesh(tuple(shape[a] for a in AXES), AXES, axis_types=auto)
-    return Mesh(np.array(devices).reshape([shape[a] for a in AXES]), AXES, axis_types=auto)
+    return jax.make_mesh(tuple(shape[a] for a in AXES), AXES, axis_types=auto, devices=devices)
 
 
 @contextlib.contextmanager
@@ -101,8 +101,17 @@ def use(mesh: Mesh, rules: Mapping[str, Any] | None = None):
                 raise UserError(
                     f"config.rules sends {name!r} to the mesh axis {axis!r}.{nearest(axis, AXES)}"
                 )
-    with jax.set_mesh(mesh), nn.logical_axis_rules(tuple(rules.items())):
-        yield
+    token = _platform.set(mesh.devices.flat[0].platform)
+    try:
+        with jax.set_mesh(mesh), nn.logical_axis_rules(tuple(rules.items())):
+            yield
+    finally:
+        _platform.reset(token)
+
+
+def platform() -> str:
+    """ "cpu", "gpu" or "tpu": what the current mesh's devices are, which need not be here (plan.py)."""
+    return _platform.get() or jax.default_backend()
 
 
 def unbox(variables) -> dict[str, Any]:

@@ -172,6 +172,13 @@ class Source:
             "valid": np.zeros(rows, bool),
         }
 
+    @staticmethod
+    def described(given: Mapping) -> dict[str, Any]:
+        """What config.data tells of `info`."""
+        channels = given.get("channels", 3)
+        mean, std = given.get("mean", (0.0,) * channels), given.get("std", (1.0,) * channels)
+        return {"image_size": given["image_size"], "channels": channels, "mean": mean, "std": std}
+
     def batch(self, step: int) -> dict[str, np.ndarray] | Rows:
         """The rows of this process in the batch of a step; a pure function of (seed, step)."""
         rows = self._share(step)

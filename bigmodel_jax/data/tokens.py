@@ -12,7 +12,7 @@ each of its tokens is predicted once, the end too; without one (characters) its 
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -156,6 +156,29 @@ class Source:
     def peek(self) -> dict[str, np.ndarray]:
         """A batch of this process's share, for shapes."""
         return self._host_batch(*self._share(0))
+
+    @staticmethod
+    def example(given: Mapping, rows: int) -> dict[str, np.ndarray]:
+        """A batch of padding, as config.data has it, for shapes."""
+        ids = np.zeros((rows, given["length"]), np.int32)
+        keys = (
+            "tokens",
+            "targets",
+            "segments",
+            "positions",
+            *["words"] * given.get("words", False),
+        )
+        return {
+            **dict.fromkeys(keys, ids),
+            "mask": ids > 0,
+            "valid": np.zeros(rows, bool),
+            "index": np.zeros(rows, np.int32),
+        }
+
+    @staticmethod
+    def described(given: Mapping) -> dict[str, Any]:
+        """What config.data tells of `info`."""
+        return {"max_length": given["length"]}
 
     def batch(self, step: int) -> dict[str, np.ndarray] | Rows:
         """The rows of this process in the batch of a step; a pure function of (seed, step)."""

@@ -63,7 +63,7 @@ def attention(
     varying = mask is not None or isinstance(window, jax.Array)
     dense = varying or segments is not None or (window is not None and not causal)
     form = choose(
-        jax.default_backend(),
+        sharding.platform(),
         q.shape,
         k.shape,
         q.dtype,

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bigmodel_jax import sharding
 from bigmodel_jax.errors import UserError, nearest
 
 # Of each kind of scaling: what it must be given, and what it may be.
@@ -72,7 +73,7 @@ def rotation(
     frequencies, size = _frequencies(dim, theta, scaling)
     angles = positions[..., None].astype(jnp.float32) * frequencies
     tables = jnp.cos(angles) * np.float32(size), jnp.sin(angles) * np.float32(size)
-    if jax.default_backend() != "cpu":
+    if sharding.platform() != "cpu":
         return tables
     # XLA's CPU backend would compute a sine where it is read, for every head of every layer, a tenth
     # of a small model's step; across a product it computes it once.

@@ -1,0 +1,136 @@
+"""What a plan says is what its config, its mesh and its compiled program say."""
+
+import json
+
+import jax
+import pytest
+
+from bigmodel_jax.config import complete
+from bigmodel_jax.errors import UserError
+from bigmodel_jax.planning import hardware, report, search
+from bigmodel_jax.planning.estimate import estimate
+from bigmodel_jax.planning.hardware import CHIPS, GIB
+from configs import gpt2_pretrain
+
+EIGHT = hardware.parse("cpu:8")
+
+
+def tiny(mesh, **model):
+    config = complete(gpt2_pretrain.get_config("tiny").to_dict())
+    return {
+        **config,
+        "mesh": mesh,
+        "model": {**config["model"], **model},
+        "optimizer": {**config["optimizer"], "accumulate": 1},
+    }
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    return str(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def split(data_dir):
+    return report.figures(tiny({"fsdp": 4, "tensor": 2}, scan=True), EIGHT, data_dir)
+
+
+def test_memory_is_that_of_the_shards(split, data_dir):
+    whole = report.figures(tiny({"data": 8}, scan=True), EIGHT, data_dir)
+    assert whole["memory"]["parameters"] == 4 * whole["parameters"]
+    assert whole["memory"]["moments"] >= 2 * 4 * whole["parameters"]
+    assert split["parameters"] == whole["parameters"]
+    # Kernels and tables divide over all eight; norms only where their axis does.
+    assert split["memory"]["parameters"] < whole["memory"]["parameters"] / 6
+    assert split["memory"]["batch"] == 2 * whole["memory"]["batch"]  # rows over fsdp alone
+    assert {c["axes"] for c in whole["collectives"]} == {("data",)}
+
+
+def test_work_is_counted_by_part_and_as_the_formula_for_decoders_has_it(split):
+    tokens, width, layers, length, vocabulary = 16 * 32, 16, 2, 32, 384
+    products = 6 * tokens * (12 * layers * width**2 + width * vocabulary)
+    # Scores and their use: 2 products forward, 4 backward, and one weight's recomputation or two.
+    attention = 2 * 2 * layers * tokens * length * width
+    assert products + 3 * attention <= split["flops"]["model"] <= 1.25 * (products + 3 * attention)
+    named = {part["name"] for part in split["parts"]}
+    assert named == {"decoder/attention", "decoder/mlp", "embed", "optimizer", "reading kernels"}
+
+
+def test_collectives_of_a_split_model_run_along_its_axes(split):
+    kinds = {(c["op"], c["axes"]) for c in split["collectives"]}
+    assert ("all-gather", ("fsdp",)) in kinds
+    assert ("all-reduce", ("tensor",)) in kinds
+    assert all(axes for _, axes in kinds)
+
+
+def test_a_table_names_all_that_a_plan_answers(split):
+    said = report.table(split)
+    for words in (
+        "cpu:8, as fsdp 4 x tensor 2",
+        "parameters",
+        "all-gather along fsdp",
+        "MFU",
+        "largest batch",
+    ):
+        assert words in said
+    assert json.loads(json.dumps(split))["fits"]
+
+
+def test_slower_links_and_smaller_memories_change_the_verdict(split, data_dir):
+    from bigmodel_jax.planning.program import compile_step
+
+    program = compile_step(tiny({"fsdp": 8}), EIGHT, data_dir)
+    chip = CHIPS["v5e"]
+    slow = chip._replace(link=chip.link / 1e6)
+    assert estimate(program, chip, 8).seconds < estimate(program, slow, 8).seconds
+    assert estimate(program, slow, 8).bound == "communication"
+    from bigmodel_jax.planning.advice import advise, largest_batch
+
+    small = chip._replace(memory=program.memory.peak / 2)
+    assert largest_batch(program, small) < program.examples < largest_batch(program, chip)
+    config = tiny({"fsdp": 8}, remat="none")
+    said = " ".join(advise(config, program, estimate(program, small, 8), small, 8))
+    assert "remat=full" in said and "accumulate=2" in said
+
+
+def test_without_its_data_it_plans_from_their_shapes_and_says_so(tmp_path):
+    config = tiny({"data": 8})
+    config["data"] = {k: v for k, v in config["data"].items() if k not in ("reader", "tokenizer")}
+    config["data"]["path"] = "/nowhere"
+    found = report.figures(config, EIGHT, str(tmp_path))
+    assert found["batch"] == {"examples": 16, "tokens": 512} and found["flops"]["model"] > 0
+    assert "/nowhere" in found["described"] and "the data are not here" in report.table(found)
+    config["model"] = {k: v for k, v in config["model"].items() if k != "vocabulary_size"}
+    with pytest.raises(UserError, match="--config.model.vocabulary_size"):
+        report.figures(config, EIGHT, str(tmp_path))
+
+
+@pytest.mark.slow  # six compilations
+def test_search_ranks_what_fits_by_time(data_dir):
+    config = tiny({"data": 8})
+    rows = search.ranking(
+        {**config, "model": {**config["model"], "num_layers": 1}}, EIGHT, data_dir
+    )
+    times = [row["seconds"] for row in rows if row["fits"]]
+    assert len(times) >= 6 and times == sorted(times)
+    assert "does not fit" not in search.table(rows)
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("v5x:4x4", "Did you mean 'v5p'"),
+        ("v5e", "numbers of devices"),
+        ("cpu:0", "numbers of devices"),
+    ],
+)
+def test_a_topology_that_is_none_is_refused(name, words):
+    with pytest.raises(UserError, match=words):
+        hardware.parse(name)
+
+
+def test_topologies_name_their_devices():
+    assert (
+        hardware.parse("h200:8x16").devices == 128 and hardware.parse("v5e:16x16").platform == "tpu"
+    )
+    assert CHIPS["h200"].memory == 141 * GIB and jax.device_count() == 8
