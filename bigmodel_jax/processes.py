@@ -34,7 +34,8 @@ def joined(statement: Mapping[str, Any]) -> Iterator[None]:
     Raises:
         UserError: a process is missing or runs something else; every process ends.
     """
-    timeout, heartbeat = _seconds("START_TIMEOUT"), _seconds("HEARTBEAT")
+    timeout = _seconds("START_TIMEOUT", START_TIMEOUT)
+    heartbeat = _seconds("HEARTBEAT", HEARTBEAT)
     own = "BIGMODEL_COORDINATOR" in os.environ
     found = _told() if own else _detected(timeout)
     if found is None or found[1] == 1:
@@ -46,8 +47,11 @@ def joined(statement: Mapping[str, Any]) -> Iterator[None]:
     failed = True
     try:
         jax.distributed.initialize(
-            *(found if own else ()),
-            # With our own variables a process has all devices of its machine, whatever started it.
+            address,
+            count,
+            index,
+            # Of itself JAX gives a task of SLURM one GPU. With our own variables a process has all
+            # devices of its machine, whatever started it.
             cluster_detection_method="deactivate" if own else None,
             initialization_timeout=timeout,
             heartbeat_timeout_seconds=heartbeat,
@@ -103,8 +107,8 @@ def agree(resolved: Mapping) -> None:
             )
 
 
-def _seconds(name: str) -> int:
-    value = os.environ.get(f"BIGMODEL_{name}", globals()[name])
+def _seconds(name: str, default: int) -> int:
+    value = os.environ.get(f"BIGMODEL_{name}", "") or default
     try:
         return int(value)
     except ValueError:

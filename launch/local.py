@@ -40,7 +40,7 @@ def main() -> int:
         code, asked = attempt(command, settings(options))
         if not code or asked or not left:
             return code
-        say(f"starting all {options.processes} processes again ({left} restarts left).")
+        say(f"starting all {options.processes} processes again ({left - 1} restarts left).")
     raise AssertionError("the last attempt returns")
 
 
