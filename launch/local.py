@@ -38,7 +38,7 @@ def main() -> int:
         return 0
     for left in range(options.restarts, -1, -1):
         code, asked = attempt(command, settings(options))
-        if not code or asked or not left:
+        if code in (0, job.STOPPED) or asked or not left:
             return code
         say(f"starting all {options.processes} processes again ({left - 1} restarts left).")
     raise AssertionError("the last attempt returns")
@@ -62,7 +62,8 @@ def settings(options) -> list[dict[str, str]]:
 
 
 def attempt(command: list[str], environments: list[dict[str, str]]) -> tuple[int, bool]:
-    """(exit code of the first process that failed or 0, whether somebody asked the run to stop)."""
+    """(exit code of the first process that failed, or of a run that did not; whether it was asked to
+    stop by a signal to this launcher)."""
     outputs = [tempfile.TemporaryFile("w+") for _ in environments]  # noqa: SIM115 - gone by itself
     processes = [
         # A session of its own: Ctrl-C must reach the launcher alone, which asks for a checkpoint.
@@ -96,14 +97,14 @@ def attempt(command: list[str], environments: list[dict[str, str]]) -> tuple[int
                 output.seek(0)
                 print(f"process {i}:\n{output.read()}", file=sys.stderr)
         return (128 - code if code < 0 else code), bool(asked)
-    return 0, bool(asked)
+    return max(p.returncode for p in processes), bool(asked)
 
 
 def wait_for_failure(processes: list[subprocess.Popen]) -> int | None:
     """The first process that fails, by its index, or None when all have ended well."""
     while True:
         codes = [p.poll() for p in processes]
-        bad = [i for i, code in enumerate(codes) if code]
+        bad = [i for i, code in enumerate(codes) if code not in (None, 0, job.STOPPED)]
         if bad:
             # Of several at once, one that was killed is the cause, the rest its consequence.
             return min(bad, key=lambda i: codes[i])
