@@ -15,8 +15,8 @@ from bigmodel_jax import config, environment, rollcall
 from bigmodel_jax.errors import UserError
 
 START_TIMEOUT = 300  # seconds until all processes have come: pods of a cluster start one by one
-# Seconds until a machine that says nothing is taken for dead. JAX's own default, 100, keeps the others
-# waiting in a collective for a minute and a half.
+# Seconds until a machine that says nothing is taken for dead. JAX's own default, 100, keeps the
+# others waiting in a collective for a minute and a half.
 HEARTBEAT = 40
 
 
@@ -25,8 +25,8 @@ def joined(statement: Mapping[str, Any]) -> Iterator[None]:
     """Joins the other processes of this run, if a launcher has started several.
 
     launch/ says so in BIGMODEL_COORDINATOR ("host:port"), BIGMODEL_PROCESSES and BIGMODEL_PROCESS;
-    else JAX looks for SLURM, Open MPI, a TPU pod or an indexed job of Kubernetes. Inside, the end of
-    any process ends all of them. BIGMODEL_START_TIMEOUT and BIGMODEL_HEARTBEAT change the seconds.
+    else JAX looks for SLURM, Open MPI, a TPU pod or an indexed job of Kubernetes. Inside, the end
+    of any process ends all. BIGMODEL_START_TIMEOUT and BIGMODEL_HEARTBEAT change the seconds.
 
     Args:
         statement: what must be the same on all, besides Python, packages and this package's code.
@@ -131,7 +131,7 @@ def _told() -> tuple[str, int, int]:
 
 
 def _detected(timeout: int) -> tuple[str, int, int] | None:
-    """What JAX's own cluster detection says, by which `jax.distributed.initialize` goes later."""
+    """What JAX's own cluster detection says: the roll call comes before `initialize` asks it."""
     in_pod = "KUBERNETES_SERVICE_HOST" in os.environ
     if in_pod and not {"JOB_COMPLETION_INDEX", "TPU_WORKER_ID"} & os.environ.keys():
         return None  # a notebook, say: JAX would ask the cluster about a job that is not there

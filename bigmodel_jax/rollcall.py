@@ -2,8 +2,9 @@
 
 JAX's own start-up says neither who is missing nor that two hosts run different code, and it aborts
 with a stack trace. So process 0 first calls the roll, on the port that JAX will use a moment later:
-each process connects, says who it is and what it runs, and hears one verdict for all. The connections
-stay open, so that the end of a process is known at once: the system closes those of a killed one.
+each process connects, says who it is and what it runs, and hears one verdict for all. The
+connections stay open, so that the end of a process is known at once: the system closes those of a
+killed one.
 """
 
 import contextlib
@@ -55,9 +56,8 @@ class Line:
         threading.Thread(target=self._watch, daemon=True).start()
 
     def close(self, failed: bool) -> None:
-        """Says farewell. After a failure, the others end too, and this process within GRACE seconds:
-        JAX's own farewell would wait for them for minutes.
-        """
+        """Says farewell. After a failure the others end too, and this process within GRACE seconds:
+        JAX's own farewell would wait for them for minutes."""
         self._closed = True
         self._tell({"end": "failed" if failed else "done", "process": self._index})
         if failed:

@@ -7,7 +7,7 @@
 
 The image holds this project and its packages; CLAIM, a PersistentVolumeClaim that many nodes may
 write, is mounted at /mnt/shared. A preempted run saves, and starts again without limit; one that
-failed starts again --restarts times. Needs kubectl, and the JobSet controller in the cluster.
+failed starts again --restarts times. Needs kubectl, and JobSet 0.6 or newer in the cluster.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import job
 
 PORT = 8476  # of JAX's coordination service, on the first pod of a GPU job
 POOL = "cloud.google.com/gke-nodepool"
+FIRST_POD = "jobset.sigs.k8s.io/job-index=0,batch.kubernetes.io/job-completion-index=0"
 # Seconds between the signal and the end. Spot nodes of GKE leave 25 at most.
 NOTICE = 90
 
@@ -50,15 +51,11 @@ def main() -> int:
         job.show(apply)
     else:
         job.run(apply, input=text)
-    selector = f"--selector=jobset.sigs.k8s.io/jobset-name={name},{first_pod(options)}"
+    selector = f"--selector=jobset.sigs.k8s.io/jobset-name={name},{FIRST_POD}"
     print("Its output, and its end:")
     job.show(["kubectl", "logs", space, "--follow", selector])
     job.show(["kubectl", "delete", "jobset", space, name])
     return 0
-
-
-def first_pod(options: argparse.Namespace) -> str:
-    return "jobset.sigs.k8s.io/job-index=0,batch.kubernetes.io/job-completion-index=0"
 
 
 def manifest(options: argparse.Namespace) -> dict:

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 RUN = ("--config=configs/imdb.py:lstm", "--workdir=/scratch/a b/imdb")
-# The options of sbatch that may be in a script, from its manual page (Slurm 25.05).
+# The options of sbatch that may be in a script, from its manual page (Slurm 26.11).
 KNOWN = {
     "job-name", "nodes", "ntasks-per-node", "gpus-per-node", "cpus-per-task", "time", "partition",
     "account", "array", "signal", "open-mode", "output", "requeue", "qos",
