@@ -53,7 +53,8 @@ def main() -> None:
             allow_changed_config=_ALLOW.value,
             on_stop=stopped,
         )
-    sys.exit(code)
+    if code:
+        sys.exit(code)
 
 
 def default_workdir(config: str) -> str:
