@@ -1,5 +1,6 @@
 """What a run ran on: enough to repeat it, and to say why a repetition differs."""
 
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -35,6 +36,17 @@ def describe() -> dict:
         "commit": _git(clone, "rev-parse", "HEAD") if ours else None,
         "diff": _git(clone, "diff", "HEAD") if ours else None,
     }
+
+
+def stated() -> dict:
+    """What must be the same on all processes of a run, besides its config: versions and our code."""
+    package = Path(__file__).resolve().parent
+    code = {
+        str(path.relative_to(package.parent)): hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+        for path in sorted(package.rglob("*.py"))
+    }
+    versions = {name: _version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), "packages": versions, "code": code}
 
 
 def _version(name):

@@ -4,8 +4,10 @@
 
 The same command again continues the run. `--config.optimizer.lr=1e-3` overrides a key. On a CPU the
 command executes itself anew once with a tuned allocator; BIGMODEL_ALLOCATOR=default leaves it alone.
+On several processes or machines: launch/, docs/launch.md.
 """
 
+import sys
 from pathlib import Path
 
 from absl import flags
@@ -23,6 +25,9 @@ _WORKDIR = flags.DEFINE_string(
 _ALLOW = flags.DEFINE_bool(
     "allow_changed_config", False, "Go on with a run although its config has changed."
 )
+_STOPPED = flags.DEFINE_integer(
+    "stopped_exit_code", 0, "Exit code of a run asked to stop before its end; launchers take 75."
+)
 
 
 def main() -> None:
@@ -31,13 +36,25 @@ def main() -> None:
     from bigmodel_jax import processes
     from bigmodel_jax.train import train
 
-    processes.join()
-    train(
-        _CONFIG.value.to_dict(),
-        _WORKDIR.value or default_workdir(config_flags.get_config_filename(flags.FLAGS["config"])),
-        data_dir=DATA_DIR.value,
-        allow_changed_config=_ALLOW.value,
+    config, code = _CONFIG.value.to_dict(), 0
+    workdir = _WORKDIR.value or default_workdir(
+        config_flags.get_config_filename(flags.FLAGS["config"])
     )
+
+    def stopped():
+        nonlocal code
+        code = _STOPPED.value
+
+    with processes.joined({"config": config, "workdir": workdir}):
+        train(
+            config,
+            workdir,
+            data_dir=DATA_DIR.value,
+            allow_changed_config=_ALLOW.value,
+            on_stop=stopped,
+        )
+    if code:
+        sys.exit(code)
 
 
 def default_workdir(config: str) -> str:

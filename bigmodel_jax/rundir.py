@@ -19,6 +19,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from bigmodel_jax import checkpoint, config, environment
 from bigmodel_jax.errors import UserError
@@ -39,6 +40,13 @@ class RunDir:
 
     def __enter__(self):
         on_first(self._open)
+        if jax.process_count() > 1:
+            seen = multihost_utils.process_allgather(np.int32((self.path / ".lock").exists()))
+            if blind := np.flatnonzero(np.asarray(seen) == 0).tolist():
+                raise UserError(
+                    f"--workdir {self.path} of process 0 is not what process {blind[0]} sees there: it "
+                    "must lie on a disk that all machines share."
+                )
         return self
 
     def _open(self):

@@ -25,6 +25,7 @@ from bigmodel_jax.metrics import Sums
 from bigmodel_jax.monitor import Monitor, Plateau
 from bigmodel_jax.pace import Pace
 from bigmodel_jax.preemption import Preemption
+from bigmodel_jax.processes import agree
 from bigmodel_jax.rundir import RunDir
 from bigmodel_jax.steps import TrainState
 from bigmodel_jax.writers import Writer
@@ -42,8 +43,12 @@ def train(
     *,
     data_dir: str | None = None,
     allow_changed_config: bool = False,
+    on_stop: Callable[[], None] = lambda: None,
 ) -> TrainState:
     """Trains as `config` says, going on from `workdir` if it holds a checkpoint.
+
+    Args:
+        on_stop: called where the run was asked to stop and has saved, before its end.
 
     Returns:
         The last state. What was measured is in the run's directory.
@@ -61,6 +66,7 @@ def train(
         if substitute and jax.process_index() == 0:
             print("\n".join(["=" * 80, substitute, "=" * 80]), flush=True)
         plan = experiment.make_plan(config, data_dir, mesh)
+        agree(plan.config)
         folder.check(plan.config, allow_changed_config)
         with (
             Checkpointer(folder.path / "checkpoints", plan.clock, **config["checkpoint"]) as keeper,
@@ -80,6 +86,8 @@ def train(
                 state = run.loop(state, first)
                 if run.stopped or int(state.step) == run.total:
                     summary.finish(run, state, substitute)
+                else:
+                    on_stop()
             return state
 
 
