@@ -146,7 +146,7 @@ class Applied(Loaded):
                 f"The model {self.config['model']['name']!r} cannot be explained: its __call__ takes "
                 "no presence=None, a factor for each token's embedding, [batch, length]."
             )
-        exact = {**self.config, "model": _in_float32(self.config["model"])}
+        exact = {**self.config, "model": in_float32(self.config["model"])}
         task = experiment.make_task(exact)
         slopes = make_slopes(task.task if hasattr(task, "merge") else task)
         return jax.jit(slopes, out_shardings=self._everywhere)
@@ -201,8 +201,8 @@ def _mesh(sizes: Mapping[str, Any]) -> jax.sharding.Mesh:
         return sharding.make_mesh({"data": -1})
 
 
-def _in_float32(spec: Any) -> Any:
+def in_float32(spec: Any) -> Any:
     """A model's spec with every compute dtype float32."""
     if not isinstance(spec, Mapping):
         return spec
-    return {k: "float32" if k == "dtype" else _in_float32(v) for k, v in spec.items()}
+    return {k: "float32" if k == "dtype" else in_float32(v) for k, v in spec.items()}

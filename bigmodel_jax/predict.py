@@ -14,6 +14,7 @@ an encoder-decoder its answer, such as a translation.
     python -m bigmodel_jax.predict --workdir=runs/squad --text="Who wrote it?" --pair_text="..."
     python -m bigmodel_jax.predict --workdir=runs/multi30k-en-de --file=english.txt
     python -m bigmodel_jax.predict --workdir=runs/folder --image=cat.jpg --image=FOLDER
+    python -m bigmodel_jax.predict --workdir=runs/folder --image=cat.jpg --explain_html=why.html
     cat reviews.txt | python -m bigmodel_jax.predict --workdir=runs/imdb --format=jsonl > labels.jsonl
 
 Without --text, --image and --file it reads standard input, a text or the path of an image a line. One row of output for each text, in
@@ -57,7 +58,7 @@ def define_flags() -> None:
     flags.DEFINE_string("pair_column", None, "The same, of the second text of a pair.")
     flags.DEFINE_enum("format", "table", ["table", "jsonl"], "Of the output.")
     flags.DEFINE_integer("batch_size", 64, "Texts computed at once.", lower_bound=1)
-    flags.DEFINE_bool("explain", False, "Show what each token adds to the answer.")
+    flags.DEFINE_bool("explain", False, "Show what each token, or pixel, adds to the answer.")
     flags.DEFINE_string(
         "explain_class", None, "The label to explain; by default the predicted one."
     )

@@ -4,10 +4,11 @@ import datetime
 import traceback
 
 import jax
+import numpy as np
 
 from bigmodel_jax import config, experiment, writers
 from bigmodel_jax.checkpoint import restore_variables
-from bigmodel_jax.reports import mistakes
+from bigmodel_jax.reports import filters, mistakes
 
 FEW = 30  # examples whose share of right answers has a 95% interval of 30 points or more
 
@@ -29,6 +30,10 @@ def describe(run, state, first: int, substitute: str | None) -> None:
     )
     if not first:
         run.writer.text(0, "config", config.to_json(run.config))
+        samples = run.folder.path / "assets" / "samples.npz"
+        if jax.process_index() == 0 and samples.is_file():
+            with np.load(samples) as held:
+                run.writer.images(0, "samples", held["image"])
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     run.folder.write_about(
         {
@@ -75,6 +80,7 @@ def finish(run, state, substitute: str | None) -> None:
         run.writer.table(f"Results with the parameters of {chosen}:", metrics)
     if few:
         run.writer.say(f"NOTE: {', '.join(few)}: others might give quite different numbers.")
+    filters.keep(run.folder.path / "assets", variables, run.source, run.plan.mesh)
     _report(run)
     if substitute:
         run.writer.say(f"NOTE: {substitute}")

@@ -115,6 +115,12 @@ class Writer:
             self._board.add_text(self._prefix + name, lines, step)
             self._board.flush()
 
+    def images(self, step: int, name: str, images: Any) -> None:
+        """Images in a grid, uint8 [images, height, width, 1 or 3], in TensorBoard."""
+        if not self._quiet:
+            self._board.add_images(self._prefix + name, images, step, dataformats="NHWC")
+            self._board.flush()
+
     def progress(self, step: int, metrics: Mapping[str, float]) -> None:
         """Loss, rate and time left: the bar on a terminal, a plain line in a file or on a pod."""
         if self._quiet:

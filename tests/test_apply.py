@@ -186,7 +186,7 @@ def test_explanations_are_the_same_on_another_number_of_devices(averaged):
         p = applied.predict([TEXTS[2]])[0]
     assert found.complete
     # The run computes in bfloat16, its explanation in float32.
-    assert found.at_text == pytest.approx(np.log(p[1] / p[0]), abs=0.05)
+    assert found.at_input == pytest.approx(np.log(p[1] / p[0]), abs=0.05)
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +232,7 @@ def test_a_number_is_printed_and_explained_in_its_own_unit(toys, capsys):
     assert row["value"] == pytest.approx(expected, rel=0.1) and "label" not in row
     with load_run(toys / "number") as applied:
         parts = applied.explain(text).attribution
-    assert parts.at_text == pytest.approx(row["value"], rel=1e-5)
+    assert parts.at_input == pytest.approx(row["value"], rel=1e-5)
     worth = dict(reversed(row["explanation"]))  # the first "elm" counts
     assert worth["ash"] < worth["birch"] < worth["elm"] < worth["fir"]
     predict.predict(str(toys / "number"), [text], 8, "table")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bigmodel_jax import config, sharding
+from bigmodel_jax.applied import printing
 from bigmodel_jax.explanations import answers, pieces
 from bigmodel_jax.explanations import gradients as explain
 from bigmodel_jax.explanations import page as explanation_page
@@ -86,7 +87,7 @@ def test_attributions_add_up_to_the_difference_that_the_tokens_make(name, label=
     assert found.values.sum() == pytest.approx(found.difference, rel=explain.TOLERANCE)
     logits = task.logits(variables, {"tokens": TOKENS, "mask": MASK})[0]
     p = float(jax.nn.softmax(logits)[label])
-    assert found.at_text == pytest.approx(np.log(p / (1 - p)), rel=1e-3, abs=1e-3)
+    assert found.at_input == pytest.approx(np.log(p / (1 - p)), rel=1e-3, abs=1e-3)
     np.testing.assert_array_equal(found.values[~MASK[0]], 0)
 
 
@@ -200,7 +201,9 @@ def test_square_brackets_in_a_text_are_no_markup(capsys):
 
 
 def test_json_lines_hold_every_token_and_how_exact_they_are(capsys):
-    answers.jsonl(MEANING)([answer(["good", "–"], [2.0, -0.5], not_read={2: 3})])
+    printing.json_lines(lambda x: answers.as_json(x, MEANING))(
+        [answer(["good", "–"], [2.0, -0.5], not_read={2: 3})]
+    )
     line = json.loads(capsys.readouterr().out)
     assert line["label"] == line["explained"] == "pos"
     assert line["explanation"] == [["good", 2.0], ["–", -0.5]]

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from bigmodel_jax import predict
+from bigmodel_jax.applied import Explaining
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.evaluate import evaluate
 from bigmodel_jax.tasks.mae import Task
@@ -80,7 +81,8 @@ def test_what_cannot_be_answered_is_said(runs, tmp_path):
 
 
 def test_reports_show_what_the_network_sees_and_mistakes(runs):
-    assert {p.name for p in (runs[1] / "plots").iterdir()} >= {"samples.png", "test-mistakes.png"}
+    shown = {p.name for p in (runs[1] / "plots").iterdir()}
+    assert shown >= {"samples.png", "filters.png", "test-mistakes.png", "test-confusion.png"}
     with np.load(runs[1] / "assets" / "samples.npz") as held:
         assert held["image"].shape[1:] == (SIZE, SIZE, 3) and held["image"].dtype == np.uint8
 
@@ -107,3 +109,18 @@ def test_hidden_patches_alone_count_and_an_evaluation_hides_the_same_of_all():
         for i in range(24)
     ]
     assert {0.0, 1.0, 2.0} >= set(drawn) and len(set(drawn)) > 1
+
+
+def test_a_page_shows_why(runs, tmp_path, capsys):
+    Image.fromarray(np.zeros((30, 40, 3), np.uint8)).save(tmp_path / "a.png")
+    page = Explaining(None, str(tmp_path / "why.html"))
+    with pytest.raises(UserError, match="--explain_html=why.html"):
+        predict.predict(str(runs[1]), [], 4, "table", Explaining(), reads="images")
+    found = predict.images([str(tmp_path)])
+    predict.predict(str(runs[1]), found, 4, "jsonl", page, reads="images")
+    line = json.loads(capsys.readouterr().out)
+    assert line["explained"] == line["label"] and line["completeness"]["complete"]
+    html = (tmp_path / "why.html").read_text()
+    assert html.count("<img") == 4 and "Grad-CAM" in html and "attention rollout" in html
+    with pytest.raises(UserError, match="task 'mae', which says nothing of images"):
+        predict.predict(str(runs[0]), [], 4, "jsonl", reads="images")

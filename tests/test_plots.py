@@ -5,12 +5,14 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from bigmodel_jax.evals.classification_metrics import calibration_error
 from bigmodel_jax.evals.multilabel_metrics import average_precision
+from bigmodel_jax.reports import filters
 from bigmodel_jax.reports.plots import (
     calibration,
     confusion,
@@ -167,3 +169,29 @@ assert matplotlib.rcParams["font.size"] == 33 and "matplotlib.pyplot" not in sys
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_first_kernel_is_the_one_that_reads_pixels():
+    kernel, other = np.zeros((3, 3, 1, 5)), np.zeros((3, 3, 5, 2))
+    flat = np.zeros((36, 4))  # of images of 6 x 6, and of a map of 3 x 3 with 4 channels
+    params = {"block_0": {"kernel": other}, "hidden": {"kernel": flat, "bias": np.zeros(4)}}
+    assert filters.first_kernel({**params, "stem": {"kernel": kernel}}, (6, 6, 1)) is kernel
+    assert filters.first_kernel(params, (6, 6, 1)) is flat
+    assert filters.first_kernel(params, (7, 7, 1)) is None
+
+
+def test_filters_are_kept_the_largest_first_and_drawn_gray_where_their_weights_are_0(tmp_path):
+    class Source:
+        images = peek = staticmethod(lambda: {"image": np.zeros((1, 2, 2, 1), np.uint8)})
+
+    kernel = np.array([[0.5, 0.0, 3.0], [0.0, 0.0, 0.0], [-1.0, 0.0, -3.0], [0.0, 0.0, 0.0]])
+    mesh = jax.make_mesh((1,), ("data",), devices=jax.devices()[:1])
+    filters.keep(tmp_path, {"params": {"kernel": jax.numpy.asarray(kernel)}}, Source(), mesh)
+    with np.load(tmp_path / "filters.npz") as held:
+        assert held["number"].tolist() == [2, 0, 1] and held["total"] == 3
+        shown = filters.as_images(held["filter"])
+    assert shown[..., 0].reshape(3, 4).tolist() == [
+        [255, 128, 0, 128],
+        [191, 128, 0, 128],
+        [128] * 4,
+    ]

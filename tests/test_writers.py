@@ -66,6 +66,14 @@ def shown(folder):
     return tags
 
 
+def test_images_become_one_picture(tmp_path):
+    with Writer(tmp_path, 0, 10, prefix="made/") as writer:
+        writer.images(0, "samples", np.full((3, 4, 5, 1), 200, np.uint8))
+    (image,) = shown(tmp_path / "tensorboard")["made/samples"][0]
+    picture = Image.open(io.BytesIO(image.image.encoded_image_string))
+    assert picture.size == (15, 4) and picture.convert("L").getextrema() == (200, 200)
+
+
 def test_an_evaluation_shows_its_confusion_matrix_curves_and_mistakes(tmp_path):
     rest, arrays = mistakes.kept(made_run.Evaluated(made_run.details("binary")))
     counts = evaluations.confusion_of(rest["label_names"], rest, arrays)

@@ -117,6 +117,13 @@ class Source:
         self._workers, self._most, self._given = workers, max_unreadable, (mean, std)
         self._images = self._look(split)
         self.labels, self.examples = self._images.labels, len(self._images.labels)
+        wrong = (self.labels < 0) | (self.labels >= len(self.label_names))
+        if wrong.any():
+            raise UserError(
+                f"{wrong.sum():,} images of {self.reader_name} {find_split(splits, split)} have labels "
+                f"such as {self.labels[wrong][0]}, but there are the classes 0 to "
+                f"{len(self.label_names) - 1}: it is not, or wrongly, labelled."
+            )
         self.resident = resident and training
         self.steps_per_epoch = batches_per_epoch(self.examples, batch_size, group)
         name = splitting.split_name(find_split(splits, split))

@@ -104,8 +104,8 @@ def _write(part: Path, reader, split, positions, geometry, stored, workers):
     decoder.close()
     kept = np.setdiff1d(np.arange(len(positions)), list(bad))
     if not len(kept):
-        why = next(iter(bad.values()))
-        raise UserError(f"No image of {reader.name} {split} can be read: {why}.")
+        first = f"{reader.place(split, int(positions[0]))}: {bad[0]}"
+        raise UserError(f"No image of {reader.name} {split} can be read: {first}.")
     np.save(part / "positions.npy", positions[kept].astype(np.int64))
     np.save(part / "labels.npy", labels[kept])
     if stored and bad:

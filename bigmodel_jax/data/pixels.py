@@ -4,7 +4,7 @@ import io
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bigmodel_jax.errors import UserError
 
@@ -15,18 +15,20 @@ class Unreadable(Exception):
     """The content is no image, or a damaged one."""
 
 
-def decode(content: bytes | np.ndarray, channels: int) -> Image.Image:
+def decode(content: bytes | np.ndarray | Unreadable, channels: int) -> Image.Image:
     """The image, turned as its EXIF orientation says, of mode L or RGB.
 
     Palettes, CMYK and the like are converted; transparency is left out; of 16 bits the upper 8 are
     kept, and floats are taken to lie in 0 to 1.
 
     Args:
-        content: of a file; or uint8 `[H, W]`, `[H, W, 1]` or `[H, W, 3]`.
+        content: of a file; or uint8 `[H, W]`, `[H, W, 1]` or `[H, W, 3]`; or why there is none.
 
     Raises:
         Unreadable: with the reason.
     """
+    if isinstance(content, Unreadable):
+        raise content
     if isinstance(content, np.ndarray):
         image = Image.fromarray(content[..., 0] if content.shape[2:] == (1,) else content)
         return image.convert(MODES[channels])
@@ -38,7 +40,12 @@ def decode(content: bytes | np.ndarray, channels: int) -> Image.Image:
         image = ImageOps.exif_transpose(image)
         if image.mode in ("I", "F") or image.mode.startswith("I;"):
             image = _of_8_bits(image)
+        if image.mode == "P" and "transparency" in image.info:  # PIL would warn of each
+            image = image.convert("RGBA")
         return image.convert(MODES[channels])
+    except UnidentifiedImageError as error:
+        why = "is no image, or of an unknown kind" if content else "is empty"
+        raise Unreadable(f"the file {why}") from error
     except Exception as error:  # a decoder of damaged bytes raises nearly anything
         raise Unreadable(f"{type(error).__name__}: {error}") from error
 

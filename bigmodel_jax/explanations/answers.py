@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bigmodel_jax.applied.printing import Show, json_lines
+from bigmodel_jax.applied.printing import Show
+from bigmodel_jax.explanations.pictures import PictureExplanation
 from bigmodel_jax.explanations.pieces import STRONG, Explanation, pieces, signed, tops
 
 SHOWN_CLASSES = 5  # a table has a column for each class up to so many, if half its width will do
@@ -22,10 +23,10 @@ AGAINST = ("", "#000000 on #fdd9b5", "#000000 on #fd8d3c", "bold underline #ffff
 
 
 class Answer(NamedTuple):
-    """What the run says of one text.
+    """What the run says of one text, or image.
 
     Attributes:
-        text: or a pair of texts.
+        text: or a pair of texts, or the path of the image.
         values: probabilities float32 [classes]; of a regression the number, [].
         empty: there is no word in it.
         explanation: if asked for.
@@ -34,7 +35,7 @@ class Answer(NamedTuple):
     text: str | tuple[str, str]
     values: np.ndarray
     empty: bool
-    explanation: Explanation | None = None
+    explanation: Explanation | PictureExplanation | None = None
 
 
 class Meaning(NamedTuple):
@@ -58,17 +59,12 @@ def one_line(text: str | tuple[str, str]) -> str:
     return " | ".join(" ".join(part.split()) for part in both)
 
 
-def jsonl(meaning: Meaning) -> Show:
-    """An object a line, see `as_json`."""
-    return json_lines(lambda answer: as_json(answer, meaning))
-
-
 def as_json(answer: Answer, meaning: Meaning) -> dict[str, Any]:
     """{"text", "label" | "labels" | "value", "probabilities": {name: p}}, and where there are:
 
     "pair", the second text; "empty": true where there is no word; "explained", a label's name,
-    "explanation", [[token, attribution], ...], "completeness", how exact that is, "not_read", a
-    number of tokens.
+    "explanation", [[token, attribution], ...], but not of the pixels of an image, "completeness", how
+    exact that is, "not_read", a number of tokens.
     """
     names = meaning.label_names
     both = (answer.text,) if isinstance(answer.text, str) else answer.text
@@ -84,22 +80,22 @@ def as_json(answer: Answer, meaning: Meaning) -> dict[str, Any]:
     if (found := answer.explanation) is not None:
         parts = found.attribution
         line["explained"] = found.name
-        line["explanation"] = [
-            [token, float(value)] for token, value in zip(found.tokens, parts.values, strict=True)
-        ]
+        if isinstance(found, Explanation):
+            pairs = zip(found.tokens, parts.values, strict=True)
+            line["explanation"] = [[token, float(value)] for token, value in pairs]
         line["completeness"] = {
             "sum": float(parts.values.sum()),
             "difference": parts.difference,
             "complete": parts.complete,
             "points": parts.points,
         }
-        if found.not_read:
+        if isinstance(found, Explanation) and found.not_read:
             line["not_read"] = sum(found.not_read.values())
     return line
 
 
-def table(meaning: Meaning) -> Show:
-    """A table in pieces, one a batch, of columns that have the same width in all."""
+def table(meaning: Meaning, of: str = "text") -> Show:
+    """A table in pieces, one a batch, of columns that have the same width in all; the last is `of`."""
     from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
@@ -135,7 +131,7 @@ def table(meaning: Meaning) -> Show:
             grid.add_column("labels", ratio=1, overflow="fold")
         for name in numbers[meaning.target]:
             grid.add_column(Text(name), width=cells(name), justify="right", no_wrap=True)
-        grid.add_column("text", ratio=2, no_wrap=True, overflow="ellipsis")
+        grid.add_column(of, ratio=2, no_wrap=True, overflow="ellipsis")
         for answer in answers:
             words = one_line(answer.text)
             if answer.empty:
@@ -180,7 +176,7 @@ def explained(meaning: Meaning) -> Show:
     def show(answers):
         for answer in answers:
             found = answer.explanation
-            assert found is not None
+            assert isinstance(found, Explanation)
             console.print(Text(headline(answer, meaning), style="bold"))
             if found.tokens:
                 console.print(tokens(found), numbers(found))
@@ -205,11 +201,14 @@ def headline(answer: Answer, meaning: Meaning) -> str:
     return line
 
 
-def completeness(found: Explanation) -> str:
+def completeness(found: Explanation | PictureExplanation) -> str:
     """A sentence: what the attributions add up to, of what, and how exactly."""
     parts = found.attribution
+    of = ("without words", "with them", "tokens")
+    if isinstance(found, PictureExplanation):
+        of = ("of the mean colour everywhere", "of the picture", "pixels")
     return (
-        f"{found.what}: {parts.at_baseline:+.3g} without words, {parts.at_text:+.3g} with them. The "
-        f"difference is {parts.difference:+.3g}, the sum of all tokens {parts.values.sum():+.3g} "
+        f"{found.what}: {parts.at_baseline:+.3g} {of[0]}, {parts.at_input:+.3g} {of[1]}. The "
+        f"difference is {parts.difference:+.3g}, the sum of all {of[2]} {parts.values.sum():+.3g} "
         f"({parts.points} points{'' if parts.complete else f', NOT enough to be within {CLOSE}'})."
     )

@@ -1,4 +1,4 @@
-"""Integrated gradients: what each token of a text adds to a model's answer.
+"""Integrated gradients: what each token of a text, or pixel of an image, adds to a model's answer.
 
 Sundararajan, Taly and Yan 2017, "Axiomatic Attribution for Deep Networks". Let F(s) be the answer
 where the embedding of token t is multiplied by s_t. The baseline s = 0 is a text of the same length
@@ -7,7 +7,9 @@ there to the text itself, s = 1, the attribution of token t is
 
     the integral over a from 0 to 1 of dF/ds_t at s = (a, a, ..., a)
 
-which is the paper's, summed over the dimensions of the token's embedding. Attributions add up to
+which is the paper's, summed over the dimensions of the token's embedding. Of an image s multiplies the
+model's input, pixel by pixel, in all channels: the baseline has the mean colour of the training images,
+which a model gets as zeros. Attributions add up to
 F(1) - F(0), exactly for the integral (completeness): how far the sum over finitely many points is
 from it says whether they were enough.
 """
@@ -29,20 +31,20 @@ class Attribution(NamedTuple):
     """An answer taken apart.
 
     Attributes:
-        values: what each token adds, float64 [tokens].
-        at_text, at_baseline: F(1) and F(0).
+        values: what each token adds, float64 [tokens]; each pixel, [height, width].
+        at_input, at_baseline: F(1) and F(0).
         points: of the quadrature.
     """
 
     values: np.ndarray
-    at_text: float
+    at_input: float
     at_baseline: float
     points: int
 
     @property
     def difference(self) -> float:
         """What the values add up to but for the quadrature's error."""
-        return self.at_text - self.at_baseline
+        return self.at_input - self.at_baseline
 
     @property
     def residual(self) -> float:
@@ -79,10 +81,11 @@ def score(logits: jax.Array, label: jax.Array, independent: bool) -> jax.Array:
 
 
 def make_slopes(task: Any) -> Callable:
-    """`(variables, batch, alphas [batch], label) -> (F [batch], dF/ds [batch, length])`, to be jitted.
+    """`(variables, batch, alphas [batch], label) -> (F [batch], dF/ds)`, to be jitted.
 
     Row i of the batch is computed at s = alphas[i]. F is the log-odds of the label, or the number
-    that a regression predicts.
+    that a regression predicts. dF/ds is [batch, length] of "tokens", [batch, height, width] of an
+    "image".
     """
     target = getattr(task, "target", "class")
     independent = target == "labels" or getattr(task, "kind", "") == "sigmoid"
@@ -98,7 +101,8 @@ def make_slopes(task: Any) -> Callable:
             values = answer(variables, task.logits(variables, batch, presence), label)
             return values.sum(), values
 
-        presence = jnp.broadcast_to(alphas[:, None], batch["tokens"].shape)
+        places = batch["image"].shape[:-1] if "image" in batch else batch["tokens"].shape
+        presence = jnp.broadcast_to(alphas.reshape(-1, *[1] * (len(places) - 1)), places)
         gradients, values = jax.grad(total, has_aux=True)(presence)
         return values, gradients
 
@@ -112,20 +116,22 @@ def attribute(slopes: Callable, rows: int, points: tuple[int, ...] = POINTS) -> 
     n-grams, and with points close together near 0, where layer normalisation bends sharply.
 
     Args:
-        slopes: `(alphas [rows] float32) -> (F [rows], dF/ds [rows, tokens])`.
+        slopes: `(alphas [rows] float32) -> (F [rows], dF/ds [rows, ...])`.
         rows: how many points are computed at once.
         points: numbers of points to try, one after another.
     """
     found = Attribution(np.zeros(0), np.nan, np.nan, 0)
     for count in points:
         nodes, weights = _legendre(count)
-        alphas = np.concatenate([[1.0, 0.0], nodes])
-        padded = np.pad(alphas, (0, -len(alphas) % rows), mode="edge").astype(np.float32)
-        parts = [slopes(part) for part in padded.reshape(-1, rows)]
-        values = np.concatenate([np.asarray(v, np.float64) for v, _ in parts])
-        gradients = np.concatenate([np.asarray(g, np.float64) for _, g in parts])
-        attributions = weights @ gradients[2 : len(alphas)]
-        found = Attribution(attributions, float(values[0]), float(values[1]), count)
+        alphas, weights = np.concatenate([[1.0, 0.0], nodes]), np.concatenate([[0.0, 0.0], weights])
+        more = -len(alphas) % rows
+        alphas = np.pad(alphas, (0, more), mode="edge").astype(np.float32).reshape(-1, rows)
+        values, total = [], 0.0
+        for part, share in zip(alphas, np.pad(weights, (0, more)).reshape(-1, rows), strict=True):
+            (value, gradients), used = slopes(part), share > 0
+            values.extend(np.asarray(value, np.float64))
+            total += np.tensordot(share[used], np.asarray(gradients, np.float64)[used], 1)
+        found = Attribution(np.asarray(total), float(values[0]), float(values[1]), count)
         if found.complete:
             break
     return found

@@ -8,7 +8,7 @@ from typing import TextIO
 import numpy as np
 
 from bigmodel_jax.explanations.answers import Answer, Meaning, completeness, headline
-from bigmodel_jax.explanations.pieces import STRONG, pieces, signed, tops
+from bigmodel_jax.explanations.pieces import STRONG, Explanation, pieces, signed, tops
 
 SHOWN_BARS = 10
 
@@ -40,6 +40,9 @@ td { padding: 0 .9rem 0 0; vertical-align: middle; }
 .track { min-width: 9rem; }
 .bar { height: .75rem; border-radius: .2rem; min-width: 1px; --s: 1; }
 .bar.plain { background: var(--weak); }
+.pictures { display: flex; flex-wrap: wrap; gap: 1rem; margin: .4rem 0 1rem; }
+figure { margin: 0; } figcaption { color: var(--weak); font-size: .88rem; }
+img { display: block; width: 13.5rem; } .coarse { image-rendering: pixelated; }
 """
 
 
@@ -50,11 +53,18 @@ class ExplanationPage:
         page.add(answers)
     """
 
+    policy = ""  # what the page may load besides its own styles
+    legend = """<p class="weak">Integrated gradients (Sundararajan et al. 2017). A token's colour is as strong as its number, next to the
+largest of its text; the pointer on a token shows the number. The numbers of all tokens add up to the difference that
+they make together: within 1% of it or, where large numbers cancel, within 0.1% of the sum of their sizes, unless the
+text's last line says otherwise.</p>
+"""
+
     def __init__(self, path: Path, meaning: Meaning, run: str):
         self._meaning, self._count = meaning, 0
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file: TextIO = path.open("w", encoding="utf-8")
-        self._file.write(_head(f"What {run} says, and why"))
+        self._file.write(_head(f"What {run} says, and why", self.policy, self.legend))
 
     def __enter__(self) -> "ExplanationPage":
         return self
@@ -67,19 +77,23 @@ class ExplanationPage:
         """A section for each."""
         for answer in answers:
             self._count += 1
-            self._file.write(section(answer, self._meaning, self._count))
+            self._file.write(self.section(answer, self._count))
+
+    def section(self, answer: Answer, number: int) -> str:
+        """Of an answer, HTML."""
+        return section(answer, self._meaning, number)
 
 
 def section(answer: Answer, meaning: Meaning, number: int) -> str:
     """The answer, the text in colour, tables of tokens and probabilities, how exact they are."""
     found = answer.explanation
-    assert found is not None
+    assert isinstance(found, Explanation)
     body = "".join(" " * piece.space + _span(piece) for piece in pieces(found))
     return (
         f"<section>\n<h2>{number}. {escape(headline(answer, meaning))}</h2>\n"
         f'<p class="weak">What speaks for and against <b>{escape(found.name)}</b>:</p>\n'
         f'<p class="text" dir="auto">{body or "-"}</p>\n'
-        f'<div class="sides">\n{_tops(found)}{_bars(answer, meaning)}</div>\n'
+        f'<div class="sides">\n{_tops(found)}{bars(answer, meaning)}</div>\n'
         f'<p class="weak">{escape(completeness(found))}</p>\n</section>\n'
     )
 
@@ -107,7 +121,7 @@ def _tops(found):
     return _table(f"Tokens and the {found.what}", rows)
 
 
-def _bars(answer, meaning):
+def bars(answer: Answer, meaning: Meaning) -> str:
     """A table of the most probable classes; nothing of a number."""
     if meaning.target == "number":
         return ""
@@ -132,14 +146,14 @@ def _row(name, number, share, kind):
     )
 
 
-def _head(title):
+def _head(title, policy, legend):
     """Up to the first section. The policy lets no script run, whatever a text may hold."""
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; {policy}style-src 'unsafe-inline'">
 <title>{escape(title)}</title>
 <style>{STYLE}</style>
 </head>
@@ -152,8 +166,4 @@ def _head(title):
 <span>says nothing</span>
 <span class="against" style="--s:.3">a little</span>
 <span class="against strong" style="--s:.75">speaks against it</span></p>
-<p class="weak">Integrated gradients (Sundararajan et al. 2017). A token's colour is as strong as its number, next to the
-largest of its text; the pointer on a token shows the number. The numbers of all tokens add up to the difference that
-they make together: within 1% of it or, where large numbers cancel, within 0.1% of the sum of their sizes, unless the
-text's last line says otherwise.</p>
-"""
+{legend}"""

@@ -111,7 +111,8 @@ def _tokenizer(found: Published) -> raw.Tokenizer | None:
 
 def _write_assets(found: Published, tokenizer: raw.Tokenizer | None, assets: Path) -> None:
     (assets / "published").mkdir(parents=True)
-    for name in KEPT:
+    rundir.replace(assets / "published" / KEPT[0], json.dumps(found.given, indent=2) + "\n")
+    for name in KEPT[1:]:
         if (found.folder / name).is_file():
             shutil.copyfile(found.folder / name, assets / "published" / name)
     if tokenizer is not None:
@@ -156,7 +157,7 @@ def _of_images(found: Published) -> tuple[dict[str, Any], dict[str, Any]]:
 
     Without that file a size of 224, and a mean and a deviation of 0.5, which is said.
     """
-    given = read_json(found.folder / "preprocessor_config.json")
+    given = found.images
     if not given:
         print(
             f"NOTE: {found.folder} has no preprocessor_config.json: images are brought from 0 to 1 to "

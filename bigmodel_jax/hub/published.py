@@ -19,7 +19,7 @@ import numpy as np
 
 from bigmodel_jax import config, moves, sharding, trees
 from bigmodel_jax.errors import UserError, nearest
-from bigmodel_jax.hub import architectures, layout, safetensors, settings
+from bigmodel_jax.hub import architectures, layout, safetensors, settings, timm
 from bigmodel_jax.hub.layout import Head, Link
 from bigmodel_jax.hub.safetensors import File
 
@@ -35,6 +35,7 @@ class Published(NamedTuple):
         files: by the names in them.
         names: in the files, by the names of `links`.
         dropped: names in the files for which our model has no place.
+        images: of a model of images preprocessor_config.json, or what stands for it; may be empty.
     """
 
     folder: Path
@@ -45,6 +46,7 @@ class Published(NamedTuple):
     files: dict[str, File]
     names: dict[str, str]
     dropped: list[str]
+    images: dict[str, Any]
 
 
 def known() -> list[str]:
@@ -70,14 +72,19 @@ def read(folder: Path, architecture: str | None = None) -> Published:
     """
     where = folder / "config.json"
     given = _read_json(where)
-    kind = given.get("model_type")
-    if kind not in known():
+    kind, timms = given.get("model_type"), timm.is_timms(given)
+    if kind not in known() and not timms:
         raise UserError(f"{where}: model_type is {kind!r}.{nearest(str(kind), known())}")
-    found = find_layout(kind)
+    files = safetensors.open_folder(folder)
+    if timms:
+        shapes = {name: file.entries[name].shape for name, file in files.items()}
+        found, given, images = timm.translated(given, shapes, str(where))
+    else:
+        found, prepared = find_layout(kind), folder / "preprocessor_config.json"
+        images = _read_json(prepared) if prepared.is_file() else {}
     head = _head(given, found, where, architecture)
     spec = {"name": found.MODEL, **found.OURS, **head.fields}
     spec |= settings.read(given, found.SETTINGS, found.FIXED, found.IGNORED, str(where))
-    files = safetensors.open_folder(folder)
     if hasattr(found, "read_more"):
         spec |= found.read_more(given, str(where), files)
     if head.fields.get("head") in ("classify", "tag"):
@@ -92,7 +99,7 @@ def read(folder: Path, architecture: str | None = None) -> Published:
     shapes = our_shapes(spec)
     wanted = layout.links(rows(found, head, spec), shapes)
     dropped = _account(folder, wanted, shapes, names, files, found, head)
-    return Published(folder, given, found, spec, wanted, files, names, dropped)
+    return Published(folder, given, found, spec, wanted, files, names, dropped, images)
 
 
 def rows(found: ModuleType, head: Head, spec: Mapping[str, Any]) -> tuple[layout.Row, ...]:

@@ -140,8 +140,27 @@ class Model(nn.Module):
 
     def features(self, image: jax.Array, *, train: bool = False) -> jax.Array:
         """What the classifier sees: the class token, or the mean over patches, `[batch, width]`."""
-        x = self.hidden(image, train=train)
+        return self._pooled(self.hidden(image, train=train))
+
+    def _pooled(self, x):
         return x[:, 0] if self.pooling == "first" else x.mean(1)
+
+    def feature_map(self, image: jax.Array, *, train: bool = False) -> jax.Array:
+        """What the last block gets, `[batch, tokens, width]` in `dtype`; without `scan`.
+
+        Behind it the head reads nothing of the patches where there is a class token.
+        """
+        return self.encode(self.embed(image), train=train, layers=range(self.num_layers - 1))
+
+    def from_feature_map(self, x: jax.Array) -> jax.Array:
+        """The logits of what the last block gets, for Grad-CAM: `[batch, num_classes]` float32."""
+        last = range(self.num_layers - 1, self.num_layers)
+        return self.classifier(self._pooled(self.encoder(x, layers=last)[0]))
+
+    def grid(self, x: jax.Array) -> jax.Array:
+        """Of tokens `[batch, tokens, ...]` the patches, `[batch, rows, columns, ...]`."""
+        side = self.image_size // self.patch_size
+        return x[:, -side * side :].reshape(x.shape[0], side, side, *x.shape[2:])
 
     def hidden(self, image: jax.Array, *, train: bool = False) -> jax.Array:
         """`[batch, tokens, width]` in `dtype`: of the class token, if any, and of the patches by rows."""
@@ -156,7 +175,9 @@ class Model(nn.Module):
         side = self.image_size // self.patch_size
         return x + jnp.asarray(sinusoids_of_grid(side, side, self.width), x.dtype)
 
-    def encode(self, x: jax.Array, *, train: bool = False) -> jax.Array:
+    def encode(
+        self, x: jax.Array, *, train: bool = False, layers: range | None = None
+    ) -> jax.Array:
         """What the blocks make of embedded patches, all or some; the class token comes first."""
         if self.pooling == "first":
             token = self.class_token.astype(x.dtype)
@@ -165,7 +186,9 @@ class Model(nn.Module):
             token = jnp.broadcast_to(token, (x.shape[0], 1, self.width))
             x = jnp.concatenate([token, x], 1)
         x = self.drop(x, deterministic=not train)
-        return self.encoder(sharding.shard(x, "batch", "length", "embed"), train=train)[0]
+        return self.encoder(
+            sharding.shard(x, "batch", "length", "embed"), train=train, layers=layers
+        )[0]
 
     def cut(self, image: jax.Array) -> jax.Array:
         """The patches' pixels, row by row: `[batch, num_patches, size, size, channels]`."""

@@ -114,9 +114,19 @@ class Stack(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, *, cache: Any = None, train: bool = False, **view: Any
+        self,
+        x: jax.Array,
+        *,
+        cache: Any = None,
+        train: bool = False,
+        layers: range | None = None,
+        **view: Any,
     ) -> tuple[jax.Array, Any]:
-        """`view` is what a Block takes but the window; returns x and the cache, of all layers."""
+        """`view` is what a Block takes but the window; returns x and the cache, of all layers.
+
+        Args:
+            layers: only these run, unless they are scanned, and the norm only behind the last of all.
+        """
         windows = [self.windows[i % len(self.windows)] for i in range(self.num_layers)]
 
         if self.remat not in REMATS:
@@ -135,14 +145,17 @@ class Stack(nn.Module):
         if self.scan:
             x, cache = self._scan(call, x, windows, cache)
         else:
-            layers = {}
+            made = {}
             skips = rates(self.drop_path, self.num_layers)
-            for i, (window, rate) in enumerate(zip(windows, skips, strict=True)):
+            layers = range(self.num_layers) if layers is None else layers
+            for i in layers:
                 name = f"block_{i}"
                 given = None if cache is None else cache[name]
-                x, layers[name] = call(self.block(name=name), x, window, rate, given)
-            cache = layers
-        return x if self.norm is None else self.norm(name="norm")(x), cache
+                block = self.block(name=name)
+                x, made[name] = call(block, x, windows[i], skips[i], given)
+            cache = made
+        ends = layers is None or layers.stop == self.num_layers
+        return self.norm(name="norm")(x) if ends and self.norm is not None else x, cache
 
     def _scan(self, call, x, windows, cache):
         alike = len(set(windows)) == 1

@@ -11,7 +11,7 @@ import numpy as np
 from bigmodel_jax import config as configs
 from bigmodel_jax import rundir, writers
 from bigmodel_jax.data import encoding
-from bigmodel_jax.reports import recorded
+from bigmodel_jax.reports import filters, recorded
 from bigmodel_jax.reports.page import (
     Code,
     Figure,
@@ -43,7 +43,8 @@ def make(workdir: str | Path) -> Path:
         rundir.replace(plots / file, style.png(figure))
         return Figure(f"plots/{file}", alt, style.svg(figure, name, alt))
 
-    parts = [*_opening(run), *_results(run), *_learning(run, picture), *_samples(run, picture)]
+    parts = [*_opening(run), *_results(run), *_learning(run, picture)]
+    parts += [*_samples(run, picture), *_filters(run, picture)]
     for name, result in run.results.items():
         parts += _evaluation(run, name, result, picture)
     parts += [*_config(run), *_environment(run)]
@@ -59,7 +60,7 @@ def _opening(run: Run) -> list[Part]:
         why = f" {run.about['substitute']}" if run.about.get("substitute") else ""
         parts.append(
             Note(
-                f"NOTE: generated data. Every number below is of {run.data}, not of real texts.{why}"
+                f"NOTE: generated data. Every number below is of {run.data}, not of real data.{why}"
             )
         )
     elif run.about.get("substitute"):
@@ -170,6 +171,25 @@ def _samples(run: Run, picture) -> list[Part]:
     figure = pictures.plot(images, [shown[i] for i in labels], "Training images")
     alt = "Images of the first training step with their labels"
     return [Heading("What the network sees"), picture("samples", alt, figure)]
+
+
+def _filters(run: Run, picture) -> list[Part]:
+    """What its first layer looks for."""
+    file = run.path / "assets" / "filters.npz"
+    if not file.is_file():
+        return []
+    with np.load(file) as held:
+        found, numbers, total = filters.as_images(held["filter"]), held["number"], held["total"]
+    which = f"the {len(found)} with the largest norm, of {total}" if len(found) < total else "all"
+    figure = pictures.plot(found, list(map(str, numbers)), f"Filters of the first layer ({which})")
+    return [
+        Heading("What the first layer looks for"),
+        Paragraph(
+            "Each on a scale of its own. Gray is a weight of 0; where a filter is bright a bright pixel "
+            "raises its answer, where it is dark a dark one does."
+        ),
+        picture("filters", "The weights of each filter of the first layer", figure),
+    ]
 
 
 def _evaluation(run: Run, name: str, result: Mapping, picture) -> list[Part]:

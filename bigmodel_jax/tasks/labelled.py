@@ -77,9 +77,14 @@ class Task(base.Task):
         """What the model answers when it does not train, [batch, classes] float32.
 
         Args:
-            presence: [batch, length] float32, by which each token's embedding is multiplied.
+            presence: [batch, length] float32, by which each token's embedding is multiplied; of images
+                [batch, height, width], the model's input.
         """
-        options = {} if presence is None else {"presence": presence}
+        options = {}
+        if presence is not None and "image" in batch:
+            batch = {**batch, "image": faded(batch["image"], presence, self.mean)}
+        elif presence is not None:
+            options = {"presence": presence}
         logits, _ = self.apply(variables, batch, None, train=False, **options)
         return logits.astype(jnp.float32)
 
@@ -101,3 +106,17 @@ def normalised(
     if mean is None or std is None:
         return pixels
     return (pixels - jnp.asarray(mean, jnp.float32)) / jnp.asarray(std, jnp.float32)
+
+
+def faded(image: jax.Array, presence: jax.Array, mean: Sequence[float] | None) -> jax.Array:
+    """Images of which `normalised` makes `presence` times what it made of them; float32.
+
+    At 0 a pixel has the mean colour, or is black where there is none.
+
+    Args:
+        image: pixels of 0 to 255, `[batch, height, width, channels]`.
+        presence: `[batch, height, width]`.
+        mean: as of `normalised`.
+    """
+    ground = 255 * jnp.asarray(0.0 if mean is None else mean, jnp.float32)
+    return ground + presence[..., None] * (image.astype(jnp.float32) - ground)

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from bigmodel_jax.data import pixels
+from bigmodel_jax.data.image_sets import arrays
 from bigmodel_jax.data.images import Source
 from bigmodel_jax.errors import UserError
 
@@ -57,7 +58,7 @@ def source(path, tmp_path, **options):
     )
 
 
-def test_every_kind_of_file_is_read_as_it_looks():
+def test_every_kind_of_file_is_read_as_it_looks(recwarn):
     gray = Image.new("L", (4, 2), 100)
     colour = Image.new("RGB", (4, 2), (200, 100, 0))
     palette = colour.convert("P", palette=Image.Palette.ADAPTIVE)
@@ -66,14 +67,27 @@ def test_every_kind_of_file_is_read_as_it_looks():
         (encoded(gray), 3, (100, 100, 100)),
         (encoded(deep), 1, (100,)),
         (encoded(palette), 3, (200, 100, 0)),
+        (encoded(palette, transparency=bytes(256)), 3, (200, 100, 0)),
+        (encoded(Image.new("LA", (4, 2), (100, 7))), 3, (100, 100, 100)),
+        (encoded(Image.new("1", (4, 2), 1)), 1, (255,)),
         (encoded(colour.convert("RGBA")), 3, (200, 100, 0)),
         (encoded(colour.convert("CMYK"), "TIFF"), 3, (200, 100, 0)),
+        (encoded(colour.convert("CMYK"), "JPEG"), 3, (200, 100, 0)),
         (encoded(Image.new("F", (4, 2), 100 / 255), "TIFF"), 1, (100,)),
         (np.full((2, 4, 1), 100, np.uint8), 3, (100, 100, 100)),
     ]
     for content, channels, expected in cases:
         found = pixels.to_array(pixels.decode(content, channels))
         np.testing.assert_array_equal(found, np.broadcast_to(np.uint8(expected), (2, 4, channels)))
+    assert not recwarn.list
+
+
+def test_what_is_no_whole_image_is_unreadable_and_says_why():
+    jpeg = encoded(noise(), "JPEG")
+    cases = {b"": "empty", b"a text": "no image", jpeg[: len(jpeg) // 2]: "[Tt]runcated"}
+    for content, why in cases.items():
+        with pytest.raises(pixels.Unreadable, match=why):
+            pixels.decode(content, 3)
 
 
 def test_an_image_is_turned_as_its_exif_says():
@@ -173,11 +187,49 @@ def test_damaged_images_are_named_and_left_out_up_to_a_limit(folder, tmp_path, c
     ],
 )
 def test_a_wrong_layout_is_one_sentence(files, message, tmp_path):
-    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as archive:
+    image = encoded(noise())
+    with (
+        zipfile.ZipFile(tmp_path / "pets.zip", "w") as archive,
+        tarfile.open(tmp_path / "pets.tar", "w") as tape,
+    ):
         for name in files:
-            archive.writestr(zipfile.ZipInfo(name), encoded(noise()))
-    with pytest.raises(UserError, match=message):
-        source(tmp_path / "pets.zip", tmp_path)
+            archive.writestr(zipfile.ZipInfo(name), image)
+            member = tarfile.TarInfo(name)
+            member.size = len(image)
+            tape.addfile(member, io.BytesIO(image))
+    for name in ("pets.zip", "pets.tar"):
+        with pytest.raises(UserError, match=message):
+            source(tmp_path / name, tmp_path)
+
+
+def test_an_image_damaged_within_an_archive_is_left_out_like_any_other(folder, tmp_path, capsys):
+    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as archive:
+        for path in sorted((folder / "train").rglob("*.png")):
+            archive.write(path, path.relative_to(folder))
+    content = bytearray((tmp_path / "pets.zip").read_bytes())
+    content[content.find(b"IDAT") + 6] ^= 255
+    (tmp_path / "pets.zip").write_bytes(content)
+    found = source(tmp_path / "pets.zip", tmp_path, splits=dict(train="train"))
+    assert (
+        found.examples == 7 and "pets.zip: train/cat/0.png: BadZipFile" in capsys.readouterr().out
+    )
+
+
+def test_labels_out_of_range_are_refused(tmp_path, monkeypatch):
+    images, labels = NOISE.integers(0, 256, (12, 8, 8), np.uint8), np.arange(12) % 3
+    np.savez(tmp_path / "a.npz", images=images, labels=np.where(labels, labels, 2**40))
+    with pytest.raises(UserError, match="12 images, and a label 1,099,511,627,776; labels number"):
+        source(tmp_path / "a.npz", tmp_path, channels=1)
+    np.savez(tmp_path / "b.npz", images=images, labels=labels)
+
+    class Mislabelled(arrays.Set):
+        def __init__(self, path):
+            super().__init__(path)
+            self.label_names = ("0", "1")
+
+    monkeypatch.setattr(arrays, "Set", Mislabelled)
+    with pytest.raises(UserError, match="4 images of b train have labels such as 2, .* 0 to 1"):
+        source(tmp_path / "b.npz", tmp_path, channels=1, splits=dict(train="train"))
 
 
 def test_arrays_are_read_as_they_are_published(tmp_path):

@@ -12,9 +12,11 @@ import pytest
 
 from bigmodel_jax import trees
 from bigmodel_jax.errors import UserError
+from bigmodel_jax.explanations.maps import make_grad_cam
 from bigmodel_jax.layers import stack_layers
 from bigmodel_jax.models import vit
 from bigmodel_jax.nn.positions import sinusoids_of_grid
+from bigmodel_jax.tasks import classify
 
 IMAGES = np.random.default_rng(0).normal(size=(3, 8, 8, 3)).astype(np.float32)
 
@@ -28,8 +30,10 @@ def build(**changes):
     )
 
 
-def test_attention_weights_are_those_of_transformers_and_of_scanned_layers(tmp_path):
-    torch = pytest.importorskip("torch")
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """(a transformer of `transformers`, ours with its parameters, those)."""
+    pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     from bigmodel_jax import sharding
     from bigmodel_jax.hub import published
@@ -40,11 +44,19 @@ def test_attention_weights_are_those_of_transformers_and_of_scanned_layers(tmp_p
         intermediate_size=20, initializer_range=0.5, attn_implementation="eager",
     )  # fmt: skip
     peer = transformers.ViTForImageClassification(config).eval()
-    peer.save_pretrained(tmp_path)
-    found, mesh = published.read(tmp_path), sharding.make_mesh({"data": 1}, jax.devices()[:1])
+    folder = tmp_path_factory.mktemp("vit")
+    peer.save_pretrained(folder)
+    found, mesh = published.read(folder), sharding.make_mesh({"data": 1}, jax.devices()[:1])
     with sharding.use(mesh):
         variables = load(found, published.abstract(found.model, mesh))
     fields = {k: v for k, v in found.model.items() if k != "name"}
+    return peer, fields, variables
+
+
+def test_attention_weights_are_those_of_transformers_and_of_scanned_layers(published):
+    import torch
+
+    peer, fields, variables = published
     got = vit.Model(**fields).attention_weights(variables, IMAGES)
     seen = peer(torch.tensor(IMAGES).permute(0, 3, 1, 2), output_attentions=True).attentions
     want = torch.stack(seen).detach().numpy()
@@ -52,6 +64,21 @@ def test_attention_weights_are_those_of_transformers_and_of_scanned_layers(tmp_p
     scanned = {"params": stack_layers(variables["params"])}
     again = vit.Model(**fields, scan=True).attention_weights(scanned, IMAGES)
     np.testing.assert_array_equal(again, got)
+
+
+def test_grad_cam_is_that_of_torchs_gradients_of_what_the_last_block_gets(published):
+    import torch
+
+    peer, fields, variables = published
+    out = peer(torch.tensor(IMAGES).permute(0, 3, 1, 2), output_hidden_states=True)
+    last = out.hidden_states[-2]
+    (slopes,) = torch.autograd.grad(out.logits[:, 1].sum(), last)
+    weights = slopes[:, 1:].mean(1, keepdim=True)  # over the patches, without the class token
+    want = (weights * last[:, 1:]).sum(-1).relu().reshape(3, 2, 2).detach().numpy()
+    grad_cam = jax.jit(make_grad_cam(classify.Task(vit.Model(**fields))))
+    got = grad_cam(variables, {"image": 255 * IMAGES}, 1)
+    assert want.max() > 0.1
+    np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
 
 
 def test_fixed_positions_are_sinusoids_of_column_and_row_and_no_parameters():

@@ -23,6 +23,7 @@ LAYOUTS = (
     },
     {"train": ("images", "labels")},
 )
+FEW = 1000  # classes that there may well be
 
 
 class Set:
@@ -88,4 +89,9 @@ def _checked(path: Path, split: str, images, labels) -> tuple[np.ndarray, np.nda
         )
     if len(images) != len(labels) or not len(images):
         raise UserError(f"{path}: {split} has {len(images):,} images and {len(labels):,} labels.")
+    if (largest := int(labels.max())) >= max(FEW, 10 * len(labels)):
+        raise UserError(
+            f"{path}: {split} has {len(labels):,} images, and a label {largest:,}; labels number the "
+            "classes from 0 on."
+        )
     return images, labels.astype(np.int32)

@@ -5,7 +5,6 @@ A zip or an uncompressed tar is read where it is, at random; nothing is ever ext
 
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bigmodel_jax.data.layout import SPLITS
+from bigmodel_jax.data.pixels import Unreadable
 from bigmodel_jax.errors import UserError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -64,16 +64,18 @@ class Set:
 
     def read(self, split: str, i: int) -> bytes:
         name = self.items[split][i].name
-        if self.path.is_dir():
-            return (self.path / name).read_bytes()
         try:
+            if self.path.is_dir():
+                return (self.path / name).read_bytes()
             if self._archive is None:  # one for each process
                 self._archive = _open(self.path)
             if isinstance(self._archive, zipfile.ZipFile):
                 return self._archive.read(name)
             return self._archive.extractfile(name).read()
-        except (zipfile.BadZipFile, tarfile.TarError, zlib.error, OSError) as error:
-            raise UserError(f"{self.place(split, i)} cannot be read ({error}).") from error
+        except (
+            Exception
+        ) as error:  # an archive's damaged bytes, or its password, raise various ones
+            raise Unreadable(f"{type(error).__name__}: {error}") from error
 
     def place(self, split: str, i: int) -> str:
         return f"{self.path}{'/' if self.path.is_dir() else ': '}{self.items[split][i].name}"

@@ -12,6 +12,7 @@ from typing import Any
 from bigmodel_jax.data import records
 from bigmodel_jax.data.compressed import extension
 from bigmodel_jax.data.layout import layout
+from bigmodel_jax.data.pixels import Unreadable
 from bigmodel_jax.data.targets import Collector
 from bigmodel_jax.errors import UserError
 
@@ -45,13 +46,13 @@ class Set:
                 yield hashlib.file_digest(opened, "sha256").hexdigest()
 
     def read(self, split: str, i: int) -> bytes:
-        place, folder, cell = self._items[split][i]
+        _, folder, cell = self._items[split][i]
         if isinstance(cell, bytes):
             return cell
         try:
             return (folder / cell).read_bytes()
         except OSError as error:
-            raise UserError(f"{place}: the image {cell} cannot be read ({error}).") from error
+            raise Unreadable(str(error)) from error
 
     def place(self, split: str, i: int) -> str:
         place, _, cell = self._items[split][i]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bigmodel_jax.data.image_sets import arrays, folders, idx, tables
+from bigmodel_jax.data.pixels import Unreadable
 from bigmodel_jax.data.readers import Unavailable, mixed
 from bigmodel_jax.errors import UserError, nearest
 
@@ -50,15 +51,19 @@ class Reader:
         return digest.hexdigest()
 
     def examples(self, split: str, indices: Sequence[int] | None = None) -> Iterator[dict]:
-        """Yields {"image": bytes or uint8 array, "label": int}, in a fixed mixed order."""
+        """Yields {"image": bytes or uint8 array, "label": int}, in a fixed mixed order.
+
+        Where a file cannot be read, "image" is the pixels.Unreadable that says why.
+        """
         if split not in self.splits:
             raise UserError(f"{self.name} has no split {split!r}.{nearest(split, self.splits)}")
         order = mixed(self.splits[split])
         for i in order if indices is None else order[np.asarray(indices, np.int64)]:
-            yield {
-                "image": self._set.read(split, int(i)),
-                "label": int(self._set.labels[split][i]),
-            }
+            try:
+                image = self._set.read(split, int(i))
+            except Unreadable as error:
+                image = error
+            yield {"image": image, "label": int(self._set.labels[split][i])}
 
     def place(self, split: str, i: int) -> str:
         """What to call an image in a message."""
