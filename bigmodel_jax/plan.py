@@ -48,7 +48,7 @@ def main() -> None:
 
     config = complete(options.config.to_dict())
     data_dir = DATA_DIR.value or default_data_dir()
-    found = report.figures(config, topology, data_dir)
+    found = report.figures(config, topology, program.compile_step(config, topology, data_dir))
     print(report.table(found), flush=True)
     if options.search:
         found["search"] = search.ranking(config, topology, data_dir)

@@ -7,14 +7,13 @@ from bigmodel_jax.planning.advice import SPARE, advise, largest_batch
 from bigmodel_jax.planning.estimate import estimate
 from bigmodel_jax.planning.hardware import CHIPS, GIB, Topology
 from bigmodel_jax.planning.measured import this_machine
-from bigmodel_jax.planning.program import compile_step
+from bigmodel_jax.planning.program import Program
 
 DAY = 86_400
 
 
-def figures(config: dict, topology: Topology, data_dir: str) -> dict[str, Any]:
-    """All that is known of a step of `config` on the devices."""
-    program = compile_step(config, topology, data_dir)
+def figures(config: dict, topology: Topology, program: Program) -> dict[str, Any]:
+    """All that is known of a step of `config` on the devices, for which it was compiled."""
     chip = CHIPS[topology.kind] if topology.kind in CHIPS else this_machine(topology.devices)
     found = estimate(program, chip, topology.devices)
     memory = program.memory

@@ -6,6 +6,7 @@ from typing import Any
 from bigmodel_jax.config import fields
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.planning.hardware import GIB, Topology
+from bigmodel_jax.planning.program import compile_step
 from bigmodel_jax.planning.report import figures
 
 TENSOR = (1, 2, 4, 8)
@@ -30,7 +31,8 @@ def ranking(config: dict, topology: Topology, data_dir: str) -> list[dict[str, A
         model = {**config["model"], **({"remat": change["remat"]} if change["remat"] else {})}
         row = {**change, "fits": False, "seconds": None, "mfu": None, "peak": None, "why": ""}
         try:
-            plan = figures({**config, "mesh": change["mesh"], "model": model}, topology, data_dir)
+            changed = {**config, "mesh": change["mesh"], "model": model}
+            plan = figures(changed, topology, compile_step(changed, topology, data_dir))
             row |= {k: plan[k] for k in ("fits", "seconds", "mfu")} | {
                 "peak": plan["memory"]["peak"]
             }

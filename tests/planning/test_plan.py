@@ -8,8 +8,10 @@ import pytest
 from bigmodel_jax.config import complete
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.planning import hardware, report, search
+from bigmodel_jax.planning.advice import advise, largest_batch
 from bigmodel_jax.planning.estimate import estimate
 from bigmodel_jax.planning.hardware import CHIPS, GIB
+from bigmodel_jax.planning.program import compile_step
 from configs import gpt2_pretrain
 
 EIGHT = hardware.parse("cpu:8")
@@ -31,12 +33,29 @@ def data_dir(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def split(data_dir):
-    return report.figures(tiny({"fsdp": 4, "tensor": 2}, scan=True), EIGHT, data_dir)
+def program(data_dir):
+    return compile_step(tiny({"fsdp": 4, "tensor": 2}, scan=True), EIGHT, data_dir)
 
 
-def test_memory_is_that_of_the_shards(split, data_dir):
-    whole = report.figures(tiny({"data": 8}, scan=True), EIGHT, data_dir)
+@pytest.fixture(scope="module")
+def split(program):
+    return report.figures(tiny({"fsdp": 4, "tensor": 2}, scan=True), EIGHT, program)
+
+
+@pytest.fixture(scope="module")
+def whole(data_dir):
+    """Of data parallelism, and of data that are not here."""
+    config = tiny({"data": 8}, scan=True)
+    config["data"] = elsewhere(config["data"])
+    return report.figures(config, EIGHT, compile_step(config, EIGHT, data_dir))
+
+
+def elsewhere(data):
+    own = {k: v for k, v in data.items() if k not in ("reader", "tokenizer")}
+    return {**own, "path": "/nowhere"}
+
+
+def test_memory_is_that_of_the_shards(split, whole):
     assert whole["memory"]["parameters"] == 4 * whole["parameters"]
     assert whole["memory"]["moments"] >= 2 * 4 * whole["parameters"]
     assert split["parameters"] == whole["parameters"]
@@ -76,33 +95,26 @@ def test_a_table_names_all_that_a_plan_answers(split):
     assert json.loads(json.dumps(split))["fits"]
 
 
-def test_slower_links_and_smaller_memories_change_the_verdict(split, data_dir):
-    from bigmodel_jax.planning.program import compile_step
-
-    program = compile_step(tiny({"fsdp": 8}), EIGHT, data_dir)
+def test_slower_links_and_smaller_memories_change_the_verdict(program):
     chip = CHIPS["v5e"]
     slow = chip._replace(link=chip.link / 1e6)
     assert estimate(program, chip, 8).seconds < estimate(program, slow, 8).seconds
     assert estimate(program, slow, 8).bound == "communication"
-    from bigmodel_jax.planning.advice import advise, largest_batch
-
     small = chip._replace(memory=program.memory.peak / 2)
     assert largest_batch(program, small) < program.examples < largest_batch(program, chip)
-    config = tiny({"fsdp": 8}, remat="none")
+    config = tiny({"fsdp": 4, "tensor": 2}, remat="none")
     said = " ".join(advise(config, program, estimate(program, small, 8), small, 8))
     assert "remat=full" in said and "accumulate=2" in said
 
 
-def test_without_its_data_it_plans_from_their_shapes_and_says_so(tmp_path):
+def test_without_its_data_it_plans_from_their_shapes_and_says_so(whole, tmp_path):
+    assert whole["batch"] == {"examples": 16, "tokens": 512} and whole["flops"]["model"] > 0
+    assert "/nowhere" in whole["described"] and "the data are not here" in report.table(whole)
     config = tiny({"data": 8})
-    config["data"] = {k: v for k, v in config["data"].items() if k not in ("reader", "tokenizer")}
-    config["data"]["path"] = "/nowhere"
-    found = report.figures(config, EIGHT, str(tmp_path))
-    assert found["batch"] == {"examples": 16, "tokens": 512} and found["flops"]["model"] > 0
-    assert "/nowhere" in found["described"] and "the data are not here" in report.table(found)
-    config["model"] = {k: v for k, v in config["model"].items() if k != "vocabulary_size"}
+    config["data"] = elsewhere(config["data"])
+    del config["model"]["vocabulary_size"]
     with pytest.raises(UserError, match="--config.model.vocabulary_size"):
-        report.figures(config, EIGHT, str(tmp_path))
+        compile_step(config, EIGHT, str(tmp_path))
 
 
 @pytest.mark.slow  # six compilations
