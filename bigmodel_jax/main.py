@@ -25,6 +25,12 @@ _WORKDIR = flags.DEFINE_string(
 _ALLOW = flags.DEFINE_bool(
     "allow_changed_config", False, "Go on with a run although its config has changed."
 )
+_PROFILE = flags.DEFINE_string(
+    "profile", "", "Steps to trace for XProf or TensorBoard, such as 100:110; see WORKDIR/profile."
+)
+_HANG = flags.DEFINE_float(
+    "hang_minutes", 30.0, "Show what all threads do after so long without a step; 0 is never."
+)
 _STOPPED = flags.DEFINE_integer(
     "stopped_exit_code", 0, "Exit code of a run asked to stop before its end; launchers take 75."
 )
@@ -51,6 +57,8 @@ def main() -> None:
             workdir,
             data_dir=DATA_DIR.value,
             allow_changed_config=_ALLOW.value,
+            profile=_PROFILE.value,
+            hang_minutes=_HANG.value,
             on_stop=stopped,
         )
     if code:

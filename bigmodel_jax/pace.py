@@ -9,12 +9,22 @@ class Pace:
 
     Args:
         step: where the clock starts.
-        batch_size: examples a step.
+        batch_size, tokens: examples and tokens a step; 0 tokens of what has none.
+        flops: of the model a step, over what all devices could do in a second; 0 where that is unknown.
+        trained: seconds of training before.
     """
 
-    def __init__(self, step: int, batch_size: int):
-        self._step, self._batch_size = step, batch_size
-        self._begun, self._waited = time.perf_counter(), 0.0
+    def __init__(
+        self, step: int, batch_size: int, tokens: int = 0, flops: float = 0.0, trained: float = 0.0
+    ):
+        self._step, self._flops = step, flops
+        self._counts = {"examples": batch_size, "tokens": tokens}
+        self._begun, self._waited, self._trained = time.perf_counter(), 0.0, trained
+
+    @property
+    def trained(self) -> float:
+        """Seconds spent training, those of earlier processes of the run included."""
+        return self._trained + time.perf_counter() - self._begun
 
     @contextlib.contextmanager
     def paused(self):
@@ -32,9 +42,8 @@ class Pace:
         now = time.perf_counter()
         seconds = max(now - self._begun, 1e-9)
         rate, share = (step - self._step) / seconds, (waited - self._waited) / seconds
+        self._trained += now - self._begun
         self._begun, self._step, self._waited = now, step, waited
-        return {
-            "steps_per_second": rate,
-            "examples_per_second": rate * self._batch_size,
-            "input_wait": min(share, 1.0),
-        }
+        found = {f"{what}_per_second": rate * n for what, n in self._counts.items() if n}
+        found |= {"mfu": rate * self._flops} if self._flops else {}
+        return {"steps_per_second": rate, **found, "input_wait": min(share, 1.0)}

@@ -14,6 +14,7 @@ import jax
 
 from bigmodel_jax import experiment, finite, optim, sharding, steps, summary
 from bigmodel_jax.checkpoint import Checkpointer
+from bigmodel_jax.compiling import keep_programs
 from bigmodel_jax.config import build, complete
 from bigmodel_jax.data.prefetch import Prefetch
 from bigmodel_jax.data.prepared import default_data_dir
@@ -23,7 +24,9 @@ from bigmodel_jax.experiment import Plan
 from bigmodel_jax.inheritance import inherit
 from bigmodel_jax.metrics import Sums
 from bigmodel_jax.monitor import Monitor, Plateau
+from bigmodel_jax.observing import Observer
 from bigmodel_jax.pace import Pace
+from bigmodel_jax.planning import hardware, program
 from bigmodel_jax.preemption import Preemption
 from bigmodel_jax.processes import agree
 from bigmodel_jax.rundir import RunDir
@@ -43,11 +46,15 @@ def train(
     *,
     data_dir: str | None = None,
     allow_changed_config: bool = False,
+    profile: str = "",
+    hang_minutes: float = 30.0,
     on_stop: Callable[[], None] = lambda: None,
 ) -> TrainState:
     """Trains as `config` says, going on from `workdir` if it holds a checkpoint.
 
     Args:
+        profile: steps to trace, "100:110".
+        hang_minutes: without a step, after which the stacks of all threads are shown; 0 is never.
         on_stop: called where the run was asked to stop and has saved, before its end.
 
     Returns:
@@ -57,6 +64,7 @@ def train(
         UserError: bad input, a damaged checkpoint, a non-finite loss, a full disk.
     """
     data_dir = data_dir or default_data_dir()
+    keep_programs(data_dir)
     config = inherit(complete(config))
     mesh = sharding.make_mesh(config["mesh"])
     with RunDir(workdir) as folder, sharding.use(mesh, config["rules"]):
@@ -81,9 +89,12 @@ def train(
             writer = Writer(
                 folder.path, first, run.total, plan.prefix, quiet=jax.process_index() != 0
             )
-            with writer as run.writer:
+            shapes = len(getattr(plan.source, "buckets", (0,)))
+            observer = Observer(writer.say, shapes, profile, folder.path / "profile", hang_minutes)
+            with writer as run.writer, observer.watching() as run.observer:
                 summary.describe(run, state, first, substitute)
                 state = run.loop(state, first)
+                observer.ended(run.pace.trained, folder.read_about()["began"])
                 if run.stopped or int(state.step) == run.total:
                     summary.finish(run, state, substitute)
                 else:
@@ -95,6 +106,7 @@ class Run:
     """The parts of a run that its loop works with."""
 
     writer: Writer
+    observer: Observer
 
     def __init__(self, plan: Plan, folder: RunDir, keeper: Checkpointer, preemption, data_dir: str):
         self.plan, self.folder, self.keeper, self.preemption = plan, folder, keeper, preemption
@@ -126,6 +138,7 @@ class Run:
         self.plateau = self._monitor("reduce_on_plateau", Plateau)
         self.origin = None  # another run's parameters, from which a fresh one may start
         self.scale = 1.0  # of the learning rate, lowered on plateaus
+        self.trained = 0.0  # seconds, before this process
         self.pending = Sums()  # metrics since the last log
         self.rows: list[Any] = []  # metrics still on the device, one a dispatch
 
@@ -157,6 +170,7 @@ class Run:
         if self.actor:
             self.actor.restore(actor)
         self.scale, self.pending = host["scale"], Sums.from_json(host["pending"])
+        self.trained = host["trained"]
         if self.stopping:
             self.stopping.resume(host["early_stopping"])
         if self.plateau:
@@ -169,12 +183,13 @@ class Run:
         act = jax.jit(self.plan.task.act) if self.actor else None
         rng = jax.random.key(self.config["seed"])
         last = first if self.stopped else self.total
-        self.pace = Pace(first, self.source.batch_size)
+        self.pace = self.clocked(first)
 
         with Prefetch(self.batch, self.place, first, last, self.k) as batches:
             for done, batch in zip(range(first + self.k, last + 1, self.k), batches, strict=True):
                 if self.actor:
                     batch = self.place(self.actor.collect(act, state.variables, done - self.k))
+                self.observer.before(done - self.k, batch, state)
                 state, row = update(state, batch, rng, store)
                 self.rows.append(row)
                 jax.block_until_ready(self.rows[-AHEAD - 1 : -AHEAD])
@@ -216,6 +231,14 @@ class Run:
         store = sharding.replicate(self.source.store(), self.plan.mesh) if resident else ()
         return jitted, store
 
+    def clocked(self, first: int) -> Pace:
+        """The pace from step `first` on, with MFU where the devices' peak is known."""
+        rows = {} if self.actor else self.source.peek()
+        tokens = rows["tokens"].size * sharding.share(self.plan.mesh)[1] if "tokens" in rows else 0
+        peak = hardware.peak(jax.devices()[0].device_kind) * len(jax.devices())
+        flops = program.model_flops(self.plan) / peak if peak and not self.actor else 0.0
+        return Pace(first, self.source.batch_size, tokens, flops, self.trained)
+
     def batch(self, step: int) -> Any:
         return {} if self.actor else self.source.batch(step)
 
@@ -237,6 +260,7 @@ class Run:
         row = {f"train/{name}": value for name, value in row.items()}
         self.writer.write(done, row)
         self.writer.progress(done, row)
+        self.observer.logged(row)
         self.pending = Sums()
 
     def evaluate(self, state: TrainState, done: int) -> tuple[TrainState, bool]:
@@ -277,6 +301,7 @@ class Run:
         host = {
             "scale": self.scale,
             "pending": self.pending.to_json(),
+            "trained": self.pace.trained,
             "early_stopping": self.stopping.to_json() if self.stopping else None,
             "reduce_on_plateau": self.plateau.to_json() if self.plateau else None,
             "best_step": self.stopping.best_step if self.stopping else None,

@@ -48,6 +48,26 @@ CHIPS = {
 }
 
 
+# What JAX calls them.
+KINDS = {
+    "TPU v4": "v4",
+    "TPU v5 lite": "v5e",
+    "TPU v5": "v5p",
+    "TPU v5p": "v5p",
+    "TPU v6 lite": "v6e",
+    "NVIDIA A100": "a100",
+    "NVIDIA H100": "h100",
+    "NVIDIA H200": "h200",
+}
+
+
+def peak(device_kind: str) -> float:
+    """Products a second of a device by JAX's name for its kind, in bfloat16; 0 if it is not known."""
+    names = [name for name in KINDS if device_kind == name or device_kind.startswith(f"{name} ")]
+    names += [name for name in KINDS if device_kind.startswith(f"{name}-")]  # NVIDIA A100-SXM4-80GB
+    return CHIPS[KINDS[max(names, key=len)]].flops if names else 0.0
+
+
 class Topology(NamedTuple):
     """Devices as --topology names them: "v5e:16x16", "h200:8x16" (8 on each of 16 hosts), "cpu:8"."""
 

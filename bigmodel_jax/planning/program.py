@@ -143,7 +143,7 @@ def compile_step(config: dict, topology: Topology, data_dir: str) -> Program:
         key = jax.eval_shape(lambda: jax.random.key(0))
         traced = jitted.trace(plan.abstract, batch, key)
         parts = flops.count(traced.jaxpr)
-        kept = _without_remat(plan, config, batch, key, mesh)
+        model = model_flops(plan)
         try:
             compiled = traced.lower().compile()
         except jax.errors.JaxRuntimeError as error:
@@ -170,7 +170,7 @@ def compile_step(config: dict, topology: Topology, data_dir: str) -> Program:
             temporary=temporary,
         ),
         parts=parts,
-        model_flops=kept if kept else flops.total(parts).flops,
+        model_flops=model,
         xla_flops=float(xla.get("flops", 0.0)),
         weight_bytes=float(sum(x.size for x in trained)) * _item_size(plan.config),
         sent=sent,
@@ -210,13 +210,17 @@ def _batch(plan, mesh):
     return jax.tree.map(whole, plan.source.peek())
 
 
-def _without_remat(plan, config, batch, key, mesh) -> float:
-    """The flops of the step if nothing were computed twice; 0 where nothing is."""
-    if config["model"].get("remat", "none") == "none":
-        return 0.0
-    model = {**plan.config["model"], "remat": "none"}
-    plain = experiment.make_plan({**plan.config, "model": model}, "", mesh, plan.source)
-    jaxpr = jax.make_jaxpr(steps.counted(plain.step).update)(plain.abstract, batch, key)
+def model_flops(plan: experiment.Plan) -> float:
+    """The flops of a whole step's products, if nothing were computed twice.
+
+    Call it where the plan was made, under `sharding.use`.
+    """
+    if plan.config["model"].get("remat", "none") != "none":
+        model = {**plan.config["model"], "remat": "none"}
+        plan = experiment.make_plan({**plan.config, "model": model}, "", plan.mesh, plan.source)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    step = steps.counted(plan.step).update
+    jaxpr = jax.make_jaxpr(step)(plan.abstract, _batch(plan, plan.mesh), key)
     return flops.total(flops.count(jaxpr)).flops
 
 
