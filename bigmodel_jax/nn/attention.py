@@ -6,7 +6,8 @@
 
 On a GPU it is cuDNN's flash attention through jax.nn.dot_product_attention, on a TPU the splash
 kernel (nn/splash_attention.py). What those do not do, and every other device, has it written out
-(nn/written_attention.py).
+(nn/written_attention.py). Where the mesh splits the length, keys and values go round a ring of its parts
+(nn/ring_attention.py); under a mask or a bias, which rings do not do, they are gathered whole.
 """
 
 from typing import Literal
@@ -16,9 +17,10 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from bigmodel_jax import sharding
+from bigmodel_jax.nn.ring_attention import ring_attention
 from bigmodel_jax.nn.written_attention import written_attention
 
-Form = Literal["cudnn", "splash", "written"]
+Form = Literal["cudnn", "ring", "splash", "written"]
 
 
 def attention(
@@ -71,9 +73,13 @@ def attention(
         dense=dense,
         softcap=softcap is not None,
         whole=_whole(q.shape, k.shape),
+        ring=_ring(q.shape, k.shape),
     )
     if bias is not None:
         form = "written"
+    if form == "ring":
+        assert not isinstance(window, jax.Array)
+        return ring_attention(q, k, v, segments, causal, window, softcap, scale)
     if form == "splash":
         assert not isinstance(window, jax.Array)
         # Pallas takes half a second to import, which other devices need not wait for.
@@ -97,6 +103,7 @@ def choose(
     dense: bool,
     softcap: bool,
     whole: bool,
+    ring: bool,
 ) -> Form:
     """The form of attention for a device; shapes as `attention` has them.
 
@@ -109,8 +116,11 @@ def choose(
         dense: it is limited by something that cuDNN takes as a mask.
         softcap: there is one.
         whole: each device of the mesh has whole texts and whole heads.
+        ring: the mesh splits texts, into equal parts.
     """
     (_, length, _, head_dim), keys = q_shape, k_shape[1]
+    if ring and length == keys and not varying:
+        return "ring"
     if backend == "gpu" and not softcap:
         small = jnp.dtype(dtype) in (jnp.bfloat16, jnp.float16)
         fits = head_dim <= 128 and head_dim % 8 == 0 and length > 1
@@ -124,9 +134,17 @@ def choose(
 
 
 def _whole(q_shape, k_shape):
+    return _even(q_shape, k_shape) and sharding.parts("length") == 1
+
+
+def _ring(q_shape, k_shape):
+    count = sharding.parts("length")
+    return _even(q_shape, k_shape) and count > 1 and q_shape[1] % count == 0
+
+
+def _even(q_shape, k_shape):
     counts = {"batch": q_shape[0], "heads": q_shape[2], "groups": k_shape[2]}
-    even = all(count % sharding.parts(axis) == 0 for axis, count in counts.items())
-    return even and sharding.parts("length") == 1
+    return all(count % sharding.parts(axis) == 0 for axis, count in counts.items())
 
 
 def visible(length, keys, mask, causal, segments, window) -> jax.Array | None:

@@ -270,13 +270,22 @@ CHOICES = [
     ("tpu", jnp.bfloat16, 1000, 64, {}, "written"),
     ("tpu", jnp.bfloat16, 1024, 32, {}, "written"),
     ("cpu", jnp.bfloat16, 1024, 64, {}, "written"),
+    ("tpu", jnp.bfloat16, 1024, 64, {"whole": False, "ring": True}, "ring"),
+    ("gpu", jnp.bfloat16, 1024, 64, {"ring": True, "varying": True, "dense": True}, "cudnn"),
 ]
 
 
 @pytest.mark.parametrize("backend, dtype, length, size, view, want", CHOICES)
 def test_the_form_is_chosen_by_what_the_kernel_can(backend, dtype, length, size, view, want):
     shape = (2, length, HEADS, size)
-    view = {"varying": False, "dense": False, "softcap": False, "whole": True, **view}
+    view = {
+        "varying": False,
+        "dense": False,
+        "softcap": False,
+        "whole": True,
+        "ring": False,
+        **view,
+    }
     assert choose(backend, shape, shape, dtype, **view) == want
 
 
@@ -316,7 +325,7 @@ def test_the_form_for_a_tpu_is_the_same_function(groups, mesh, view):
 def test_a_kernel_is_not_chosen_where_a_device_would_have_part_of_a_text_or_head(
     mesh, rows, monkeypatch
 ):
-    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+    monkeypatch.setattr(sharding, "platform", lambda: "tpu")
     q = jax.ShapeDtypeStruct((rows, 128, 4, 64), jnp.float32)
 
     def kernels():
@@ -325,6 +334,40 @@ def test_a_kernel_is_not_chosen_where_a_device_would_have_part_of_a_text_or_head
     assert kernels() == 1
     with sharding.use(sharding.make_mesh(mesh)):
         assert kernels() == 0
+
+
+@pytest.mark.parametrize(
+    "groups, mesh, view",
+    [
+        (4, {"sequence": 4}, {"causal": True}),
+        (2, {"data": 2, "sequence": 4}, {"causal": True, "segments": True, "softcap": 0.7}),
+        (2, {"data": 2, "sequence": 2, "tensor": 2}, {"causal": False, "window": 5, "scale": 0.2}),
+        (4, {"sequence": 8}, {"causal": True, "window": 3, "segments": True}),
+        (1, {"sequence": 4}, {"causal": False}),
+    ],
+)
+def test_a_ring_over_a_split_length_is_the_same_function(groups, mesh, view):
+    rng = np.random.default_rng(0)
+    shapes = [(16, 4), (16, groups), (16, groups), (16, 4)]
+    inputs = [jnp.asarray(rng.normal(size=(2, *shape, 8)), jnp.float32) for shape in shapes]
+    if view.pop("segments", False):
+        view["segments"] = jnp.asarray(np.arange(16) // [[7], [20]] + 1)
+    want = value_and_gradients(lambda *x: attention(*x, **view), inputs)
+    devices = jax.devices()[: np.prod(list(mesh.values()))]
+    with sharding.use(sharding.make_mesh(mesh, devices)):
+        step = jax.jit(lambda x: value_and_gradients(lambda *x: attention(*x, **view), x))
+        assert "ppermute" in str(step.trace(inputs).jaxpr)
+        got = step(inputs)
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_in_a_ring_no_device_holds_scores_of_more_than_a_part_of_the_keys():
+    q = jax.ShapeDtypeStruct((2, 64, 4, 8), jnp.float32)
+    with sharding.use(sharding.make_mesh({"sequence": 8})):
+        gradient = jax.grad(lambda q, k, v: attention(q, k, v, causal=True).sum(), (0, 1, 2))
+        jaxpr = str(jax.make_jaxpr(gradient)(q, q, q))
+    assert "f32[2,4,1,8,8]" in jaxpr and ",64,64]" not in jaxpr and ",8,64]" not in jaxpr
 
 
 def test_nothing_limits_the_view_unless_asked():
