@@ -3,6 +3,9 @@
 import contextlib
 import time
 
+# What differs between two runs of the same thing.
+TIMED = ("steps_per_second", "examples_per_second", "tokens_per_second", "mfu", "input_wait")
+
 
 class Pace:
     """Measures the time between two logs that was spent training.

@@ -5,13 +5,12 @@ import json
 import pytest
 
 from bigmodel_jax import preemption
+from bigmodel_jax.pace import TIMED
 from tests.laws.harness import ALL, assert_same_bits, costly, saved_arrays, train
-
-# What measures time differs between two runs of the same numbers.
-TIMED = ("steps_per_second", "examples_per_second", "input_wait")
 
 
 def rows(workdir):
+    """Of metrics.jsonl, without what measures time, which differs between runs of the same numbers."""
     lines = [json.loads(x) for x in (workdir / "metrics.jsonl").read_text().splitlines()]
     return [{k: v for k, v in row.items() if not k.endswith(TIMED)} for row in lines]
 

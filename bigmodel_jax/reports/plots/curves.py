@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from bigmodel_jax.pace import TIMED
 from bigmodel_jax.reports.plots import style
 
 POINTS = 1000  # of a line; more are averaged
 PLOTS = 8
 FIRST = ("loss", "accuracy", "learning_rate")
-WITHOUT = ("epoch", "steps_per_second", "examples_per_second", "input_wait", "grad_norm")
+WITHOUT = ("epoch", "grad_norm", *TIMED)
 
 
 def series(
