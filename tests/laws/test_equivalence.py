@@ -31,7 +31,12 @@ def without_dropout(config):
 
 
 @pytest.mark.parametrize(
-    "mesh", [pytest.param({"data": 2, "fsdp": 4}, marks=pytest.mark.slow), {"fsdp": 2, "tensor": 4}]
+    "mesh",
+    [
+        {"fsdp": 2, "tensor": 4},
+        pytest.param({"data": 2, "fsdp": 4}, marks=pytest.mark.slow),
+        pytest.param({"data": 2, "sequence": 4}, marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.parametrize("name", costly(ALL))
 def test_a_mesh_agrees_with_one_device(name, mesh, data_dir):
