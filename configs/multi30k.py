@@ -11,7 +11,13 @@ FOLDER has the published train.en.gz, train.de.gz and so on. A small Transformer
 sums, one byte-level BPE of 8,000 pieces for both languages, much dropout, label smoothing, and an
 average of the parameters. BLEU is sacrebleu's on detokenised, cased text (the signature is in
 results/test.json), from a beam search of 4; val chooses the epoch, test_2016_flickr is read once, at
-the end. Not yet run to a result. `tiny` learns generated sentences, and runs anywhere.
+the end. `tiny` learns generated sentences, and runs anywhere.
+
+    en-de   BLEU 40.49 (one seed), of which the bootstrap's 95 % are 1.61 up and down; chrF 64.48; step 3,510
+            of 7,020 was best on val; 104 minutes on 2 cores (Zen 4) that had other work to do, 2026-11-28
+            nrefs:1|bs:1000|seed:12345|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0
+
+de-en and en-fr: not yet run.
 """
 
 from ml_collections import ConfigDict

@@ -35,8 +35,9 @@ def test_a_result_is_whole_and_its_summary_follows_from_its_values(config, varia
 @pytest.mark.parametrize("config, variant", EXPECTED)
 def test_docstring_and_readme_state_the_measured_numbers(config, variant):
     result = EXPECTED[config, variant]
-    # A loss in nats, a share in percent.
-    scale, digits = (1, 4) if result["metric"].endswith("loss") else (100, 2)
+    # A loss in nats, BLEU as it is, a share in percent.
+    kinds = {"loss": (1, 4), "bleu": (1, 2)}
+    scale, digits = kinds.get(result["metric"].rpartition("/")[2], (100, 2))
     stated = f"{scale * result['mean']:.{digits}f}"
     stated += f" +- {scale * result['std']:.{digits}f}" if "std" in result else " (one seed)"
     docstring = importlib.import_module(f"configs.{config}").__doc__
