@@ -61,9 +61,9 @@ class Compilations:
             jax.monitoring.unregister_event_duration_listener(self._took)
             jax.monitoring.unregister_event_listener(self._happened)
 
-    def _took(self, event: str, seconds: float, **_: Any) -> None:
+    def _took(self, event: str, duration_secs: float, **_: Any) -> None:
         if event == "/jax/core/compile/backend_compile_duration":
-            self.programs, self.seconds = self.programs + 1, self.seconds + seconds
+            self.programs, self.seconds = self.programs + 1, self.seconds + duration_secs
 
     def _happened(self, event: str, **_: Any) -> None:
         self.hits += event == "/jax/compilation_cache/cache_hits"

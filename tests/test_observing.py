@@ -1,6 +1,7 @@
 """What a run says of itself while it goes: surprises when they happen, costs at its end."""
 
 import datetime
+import re
 
 import jax
 import jax.numpy as jnp
@@ -40,10 +41,10 @@ def test_compilations_are_counted_while_it_is_open():
 
 
 def test_programs_are_kept_where_the_user_says(tmp_path, monkeypatch):
-    before = jax.config.jax_compilation_cache_dir
+    before = jax.config.values["jax_compilation_cache_dir"]
     assert before  # of the tests
     keep_programs(str(tmp_path))
-    assert jax.config.jax_compilation_cache_dir == before
+    assert jax.config.values["jax_compilation_cache_dir"] == before
     monkeypatch.setenv("BIGMODEL_COMPILATION_CACHE", "off")
     keep_programs(str(tmp_path))
     assert not list(tmp_path.iterdir())
@@ -62,7 +63,7 @@ def test_at_the_end_it_says_which_share_of_the_time_made_progress(said, tmp_path
     observer = Observer(said.append, 1, "", tmp_path, 0)
     began = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=100)
     observer.ended(60.0, began.isoformat(timespec="seconds"))
-    assert "Goodput 60%: 60 of 100 s" in said[0] or "Goodput 59%: 60 of 101 s" in said[0]
+    assert re.search(r"Goodput (59|60)%: 60 of 10\d s", said[0])
 
 
 def test_a_step_that_does_not_end_shows_where_all_threads_are(capfd):

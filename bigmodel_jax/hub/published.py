@@ -80,7 +80,7 @@ def read(folder: Path, architecture: str | None = None) -> Published:
         shapes = {name: file.entries[name].shape for name, file in files.items()}
         found, given, images = timm.translated(given, shapes, str(where))
     else:
-        found, prepared = find_layout(kind), folder / "preprocessor_config.json"
+        found, prepared = find_layout(str(kind)), folder / "preprocessor_config.json"
         images = _read_json(prepared) if prepared.is_file() else {}
     head = _head(given, found, where, architecture)
     spec = {"name": found.MODEL, **found.OURS, **head.fields}
