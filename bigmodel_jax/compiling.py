@@ -21,7 +21,7 @@ def keep_programs(data_dir: str) -> None:
     """
     if (
         os.environ.get("BIGMODEL_COMPILATION_CACHE") == "off"
-        or jax.config.jax_compilation_cache_dir
+        or jax.config.values["jax_compilation_cache_dir"]
     ):
         return
     folder = Path(data_dir).expanduser() / "bigmodel_jax_cache" / "programs" / _processor()
