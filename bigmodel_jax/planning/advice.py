@@ -1,5 +1,6 @@
 """What would make a program fit, or be faster: from its own figures, for `plan --search` to check."""
 
+from bigmodel_jax.config import fields
 from bigmodel_jax.planning.estimate import Estimate
 from bigmodel_jax.planning.hardware import GIB, Chip
 from bigmodel_jax.planning.program import Program
@@ -30,7 +31,8 @@ def advise(config: dict, program: Program, found: Estimate, chip: Chip, devices:
             f"--config.mesh.data=1 --config.mesh.fsdp=-1 splits parameters and moments: {state / GIB:.1f} to about "
             f"{left:.1f} GiB"
         )
-    if tight and config["model"].get("remat") == "none":
+    known = "remat" in fields("models", config["model"]["name"])
+    if tight and known and config["model"].get("remat", "none") == "none":
         changes.append(
             f"--config.model.remat=full keeps only the input of each block: some of {saved / GIB:.1f} GiB, "
             "for about a third more products"

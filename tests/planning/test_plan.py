@@ -102,7 +102,7 @@ def test_slower_links_and_smaller_memories_change_the_verdict(program):
     assert estimate(program, slow, 8).bound == "communication"
     small = chip._replace(memory=program.memory.peak / 2)
     assert largest_batch(program, small) < program.examples < largest_batch(program, chip)
-    config = tiny({"fsdp": 4, "tensor": 2}, remat="none")
+    config = tiny({"fsdp": 4, "tensor": 2})
     said = " ".join(advise(config, program, estimate(program, small, 8), small, 8))
     assert "remat=full" in said and "accumulate=2" in said
 
