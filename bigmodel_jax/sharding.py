@@ -110,7 +110,7 @@ def use(mesh: Mesh, rules: Mapping[str, Any] | None = None):
 
 
 def platform() -> str:
-    """ "cpu", "gpu" or "tpu": what the current mesh's devices are, which need not be here (plan.py)."""
+    """What the current mesh's devices are, which need not be here (plan.py): "cpu", "gpu" or "tpu"."""
     return _platform.get() or jax.default_backend()
 
 
