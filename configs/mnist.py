@@ -6,7 +6,7 @@
     mlp     784-128-10, SGD with momentum, 10 epochs; hidden=128-64 is the articles' other one
     cnn     convolutions, batch normalisation, shifted images
     val     learns from 9 tenths of the training part and says how good it is on the last: for choosing
-            a recipe, which was done so; else all 60,000 are learnt from
+            a recipe; else all 60,000 are learnt from
 
 FOLDER has the four published files, train-images-idx3-ubyte.gz and so on. The images lie on the device,
 and 32 steps of mlp are one dispatch. The test part is looked at once, at the end.
