@@ -60,16 +60,13 @@ class Ours:
             plan = experiment.make_plan(config, self._folder.name, mesh)
             self.state = experiment.fresh_state(plan)
         source = plan.source
-        store = sharding.replicate(source.store(), mesh)
-
-        def update(state, batch, rng, store):
-            step = steps.before(lambda rows: source.assemble(store, rows), plan.step)
-            step = steps.counted(step)
-            step = steps.repeat(repeat, step) if repeat > 1 else step
-            return step.update(state, batch, rng)
-
-        self._update = jax.jit(update, donate_argnums=0)
-        self._store, self._rng, self._repeat = store, jax.random.key(0), repeat
+        step = steps.counted(plan.step)
+        step = steps.repeat(repeat, step) if repeat > 1 else step
+        self._update = jax.jit(step.update, donate_argnums=0)
+        make = jax.vmap(source.assemble, (None, 0)) if repeat > 1 else source.assemble
+        self._assemble = jax.jit(make, out_shardings=sharding.rows(mesh, stacked=repeat > 1))
+        self._store = sharding.replicate(source.store(), mesh)
+        self._rng, self._repeat = jax.random.key(0), repeat
         self._source, self._mesh, self._done = source, mesh, 0
         self.parameters = sum(x.size for x in jax.tree.leaves(self.state.params))
 
@@ -89,7 +86,8 @@ class Ours:
         first, last = self._done, self._done + count
         with Prefetch(self._source.batch, place, first, last, self._repeat) as batches:
             for batch in batches:
-                self.state, row = self._update(self.state, batch, self._rng, self._store)
+                batch = self._assemble(self._store, batch)
+                self.state, row = self._update(self.state, batch, self._rng)
                 rows.append(row["loss"])
                 jax.block_until_ready(rows[-3:-2])
         self._done = last

@@ -183,24 +183,24 @@ def share(mesh: Mesh) -> tuple[int, int]:
 
     Processes that split no rows between them, because a tensor axis spans them, read the same part.
     """
-    rows = mesh.devices.reshape(mesh.shape["data"] * mesh.shape["fsdp"], -1)
+    places = mesh.devices.reshape(mesh.shape["data"] * mesh.shape["fsdp"], -1)
     process = jax.process_index()
-    mine = [i for i, row in enumerate(rows) if any(d.process_index == process for d in row)]
+    mine = [i for i, row in enumerate(places) if any(d.process_index == process for d in row)]
     first, size = mine[0], len(mine)
-    if mine != list(range(first, first + size)) or first % size or len(rows) % size:
+    if mine != list(range(first, first + size)) or first % size or len(places) % size:
         raise UserError("config.mesh scatters the rows of a batch over the devices of a process.")
-    return first // size, len(rows) // size
+    return first // size, len(places) // size
+
+
+def rows(mesh: Mesh, stacked: bool = False) -> NamedSharding:
+    """How a batch `[rows, ...]` is split, over (data, fsdp); of `[k, rows, ...]` if `stacked`."""
+    return NamedSharding(mesh, P(None, BATCH_AXES) if stacked else P(BATCH_AXES))
 
 
 def put(batch, mesh: Mesh, stacked: bool = False):
-    """Turns this process's rows of a batch into global arrays, split over (data, fsdp).
-
-    Args:
-        batch: a pytree of host arrays `[rows, ...]`, or `[k, rows, ...]` if `stacked`.
-    """
-    spec = P(None, BATCH_AXES) if stacked else P(BATCH_AXES)
-    rows = NamedSharding(mesh, spec)
-    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(rows, x), batch)
+    """Turns this process's rows of a batch, a pytree of host arrays, into global arrays; see `rows`."""
+    layout = rows(mesh, stacked)
+    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(layout, x), batch)
 
 
 def replicate(tree, mesh: Mesh):

@@ -238,11 +238,6 @@ def rollout(reset, act, length: int, learn: Step, name: str = "environment") -> 
     return Step(init, update)
 
 
-def before(transform, step: Step) -> Step:
-    """Applies `transform(batch) -> batch` inside the jitted step."""
-    return Step(step.init, lambda state, batch, rng: step.update(state, transform(batch), rng))
-
-
 def augmented(augment, step: Step) -> Step:
     """Applies `augment(batch, rng) -> batch` inside the jitted step; the step's own rng stays as it is."""
 

@@ -179,7 +179,7 @@ class Run:
 
     def loop(self, state: TrainState, first: int) -> TrainState:
         """Updates until the end, an early stop or a preemption."""
-        update, store = self.compiled()
+        update, assemble = self.compiled()
         act = jax.jit(self.plan.task.act) if self.actor else None
         rng = jax.random.key(self.config["seed"])
         last = first if self.stopped else self.total
@@ -190,7 +190,7 @@ class Run:
                 if self.actor:
                     batch = self.place(self.actor.collect(act, state.variables, done - self.k))
                 self.observer.before(done - self.k, batch, state)
-                state, row = update(state, batch, rng, store)
+                state, row = update(state, assemble(batch), rng)
                 self.rows.append(row)
                 jax.block_until_ready(self.rows[-AHEAD - 1 : -AHEAD])
 
@@ -212,24 +212,24 @@ class Run:
                     break
         return state
 
-    def compiled(self):
-        """(`update(state, batch, rng, store) -> (state, metrics)`, the resident data or nothing)."""
-        resident = getattr(self.source, "resident", False)
+    def compiled(self) -> tuple[Callable, Callable]:
+        """(`update(state, batch, rng) -> (state, metrics)`, `assemble(batch) -> batch`).
+
+        `assemble` makes the batch from rows of data that are resident on the device. It is a program of
+        its own, so that the update is the same one, to the bit, whether data are resident or not.
+        """
         layout = jax.tree.map(lambda x: x.sharding, self.plan.abstract)
-
-        def update(state, batch, rng, store):
-            step = self.plan.step
-            if resident:
-                step = steps.before(lambda rows: self.source.assemble(store, rows), step)
-            step = steps.counted(step)
-            step = steps.repeat(self.k, step) if self.k > 1 else step
-            return step.update(state, batch, rng)
-
+        step = steps.counted(self.plan.step)
+        step = steps.repeat(self.k, step) if self.k > 1 else step
         # Pinned: otherwise XLA may choose other shardings after the first step, and a resumed run
         # would no longer have the bits of an uninterrupted one.
-        jitted = jax.jit(update, donate_argnums=0, out_shardings=(layout, None))
-        store = sharding.replicate(self.source.store(), self.plan.mesh) if resident else ()
-        return jitted, store
+        update = jax.jit(step.update, donate_argnums=0, out_shardings=(layout, None))
+        if not getattr(self.source, "resident", False):
+            return update, lambda batch: batch
+        store = sharding.replicate(self.source.store(), self.plan.mesh)
+        make = jax.vmap(self.source.assemble, (None, 0)) if self.k > 1 else self.source.assemble
+        rows = sharding.rows(self.plan.mesh, stacked=self.k > 1)
+        return update, functools.partial(jax.jit(make, out_shardings=rows), store)
 
     def clocked(self, first: int) -> Pace:
         """The pace from step `first` on, with MFU where the devices' peak is known."""

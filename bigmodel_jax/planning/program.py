@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax.experimental import topologies
-from jax.sharding import NamedSharding, PartitionSpec
 
 from bigmodel_jax import experiment, sharding, steps, trees
 from bigmodel_jax.config import build, component, fields
@@ -201,7 +200,7 @@ def _open(config, data_dir, mesh) -> tuple[experiment.Plan, str]:
 
 def _batch(plan, mesh):
     """Shapes of the whole batch, split as in training."""
-    rows = NamedSharding(mesh, PartitionSpec(sharding.BATCH_AXES))
+    rows = sharding.rows(mesh)
     count = sharding.share(mesh)[1] if not isinstance(plan.source, Described) else 1
 
     def whole(x):

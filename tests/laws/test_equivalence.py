@@ -118,12 +118,8 @@ def test_resident_equals_streaming(name, tmp_path, data_dir):
     train(config, tmp_path / "streaming", data_dir=data_dir)
     config["data"] = {**config["data"], "resident": True}
     train(config, tmp_path / "resident", data_dir=data_dir)
-    streaming, resident = (saved_arrays(tmp_path / x, 6) for x in ("streaming", "resident"))
-    if name != "finetune-text":
-        assert_same_bits(resident, streaming)
-    else:  # the batches have the same bits, but XLA sums one gradient of a norm in another order
-        for path, value in streaming.items():
-            np.testing.assert_allclose(resident[path], value, rtol=1e-4, atol=1e-7, err_msg=path)
+    streaming = saved_arrays(tmp_path / "streaming", 6)
+    assert_same_bits(saved_arrays(tmp_path / "resident", 6), streaming)
 
 
 @pytest.mark.parametrize("processes", [2, 4])
@@ -174,11 +170,13 @@ def test_evaluation_counts_each_token_once_at_any_batch_size(name, tmp_path, dat
     results = []
     for batch_size in (8, 56, 256):
         config = {**CONFIGS[name](), "duration": "2 steps"}
+        halves = {"train": "train[:50%]", "val": "train[50%:]"}
+        config["data"] = {**config["data"], "splits": halves}
         config["evals"] = {"val": {"name": "language", "split": "val", "batch_size": batch_size}}
         train(config, tmp_path / str(batch_size), data_dir=data_dir)
         results.append((tmp_path / str(batch_size) / "results" / "val.json").read_text())
     first, *others = [json.loads(text) for text in results]
     for other in others:
-        assert other["tokens"] == first["tokens"] > 500
-        assert other["metrics"] == pytest.approx(first["metrics"], rel=1e-5)
+        assert other["tokens"] == first["tokens"] > 1000
+        assert other["metrics"] == pytest.approx(first["metrics"], rel=1e-6)
     assert ("bits_per_byte" in first["metrics"]) == (name != "imdb-mlm")  # where all tokens count
