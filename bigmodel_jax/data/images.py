@@ -17,6 +17,7 @@ from PIL import Image
 
 from bigmodel_jax import config
 from bigmodel_jax.data import splits as splitting
+from bigmodel_jax.data.batch_transforms import augmentation
 from bigmodel_jax.data.checks import check_batch_size, check_fingerprint
 from bigmodel_jax.data.corpus import find_split, positions
 from bigmodel_jax.data.decoding import Decoder, Geometry, Work, Worker
@@ -130,10 +131,8 @@ class Source:
         chosen = tuple(transforms) if training else ()
         self._work = Work(self._reader, name, self._geometry, chosen)
         self._decoder, self._worker = Decoder(self._work, workers), Worker(self._work)
-        self._batch_transforms = [
-            config.build("data.batch_transforms", spec)
-            for spec in (batch_transforms if training else ())
-        ]
+        # `augment(batch, rng) -> batch`, inside the jitted step.
+        self.augment = augmentation(batch_transforms if training else ())
         if training:
             part = f"The training part {splits.get(split, split)!r} of {self.reader_name}"
             for note in check_labels(self.labels, "class", self.label_names, part):
@@ -201,13 +200,6 @@ class Source:
         """The batch of `rows` on the device, bit for bit that of the host."""
         image = jnp.where(rows.valid[:, None, None, None], store[rows.index], 0)
         return {"image": image, "label": rows.label, "valid": rows.valid}
-
-    def augment(self, batch: dict[str, Any], rng: jax.Array) -> dict[str, Any]:
-        """The batch after all batch_transforms, inside the jitted step."""
-        keys = jax.random.split(rng, len(self._batch_transforms) + 1)
-        for transform, key in zip(self._batch_transforms, keys, strict=False):
-            batch = transform(batch, key)
-        return batch
 
     def rows(self, step: int) -> np.ndarray:
         """Which examples the batch of a step holds over all processes, [batch_size]; -1 pads."""

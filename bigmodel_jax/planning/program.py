@@ -11,7 +11,8 @@ import numpy as np
 from jax.experimental import topologies
 
 from bigmodel_jax import experiment, sharding, steps, trees
-from bigmodel_jax.config import build, component, fields
+from bigmodel_jax.config import component, fields
+from bigmodel_jax.data.batch_transforms import augmentation
 from bigmodel_jax.data.resolve import resolve_data
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.planning import collectives, flops
@@ -79,17 +80,8 @@ class Described:
         self.examples = self.batch_size * self.steps_per_epoch
         self._example = kind.example(data, self.batch_size)
         self.info = dict(getattr(kind, "described", lambda data: {})(data))
-        if data.get("batch_transforms"):
-            transforms = [build("data.batch_transforms", x) for x in data["batch_transforms"]]
-
-            def augment(batch, rng):
-                for transform, key in zip(
-                    transforms, jax.random.split(rng, len(transforms)), strict=True
-                ):
-                    batch = transform(batch, key)
-                return batch
-
-            self.augment = augment
+        if "batch_transforms" in data:
+            self.augment = augmentation(data["batch_transforms"])
 
     def peek(self) -> dict[str, np.ndarray]:
         return self._example

@@ -7,3 +7,24 @@
 Randomness comes from (seed, step) and is drawn for the whole batch, so that it is the same on any
 number of hosts, and whether the data are resident or streamed.
 """
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+
+from bigmodel_jax import config
+
+
+def augmentation(specs: Sequence[Mapping]) -> Callable[[dict[str, Any], jax.Array], dict[str, Any]]:
+    """`augment(batch, rng) -> batch`: all of config.data.batch_transforms, one after another."""
+    transforms = [config.build("data.batch_transforms", spec) for spec in specs]
+
+    def augment(batch, rng):
+        for transform, key in zip(
+            transforms, jax.random.split(rng, len(transforms) + 1), strict=False
+        ):
+            batch = transform(batch, key)
+        return batch
+
+    return augment
