@@ -51,7 +51,7 @@ def table(rows: list[dict[str, Any]]) -> str:
             lines.append(f"{mesh:28}{row['remat'] or '-':>7}  {row['why'][:80]}")
             continue
         lines.append(
-            f"{mesh:28}{row['remat'] or '-':>7}{row['peak'] / GIB:9.2f}{1e3 * row['seconds']:10.2f}"
+            f"{mesh:28}{row['remat'] or '-':>7}{row['peak'] / GIB:9.3g}{1e3 * row['seconds']:10.2f}"
             f"{row['mfu']:6.0%}  {'' if row['fits'] else 'does not fit'}"
         )
     return "\n".join(lines)
