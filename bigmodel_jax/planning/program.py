@@ -95,7 +95,7 @@ def devices_of(topology: Topology) -> list[Any]:
         except Exception as error:  # whatever the plugin raises
             raise UserError(
                 f"--topology={topology.name}: XLA's TPU compiler gives no such devices "
-                f"({str(error).splitlines()[0]}). It comes with `pip install libtpu`, and its shapes are "
+                f"({str(error).splitlines()[0]}). It comes with `pip install 'jax[tpu]'`, and its shapes are "
                 "those of slices that exist, such as v5e:4x4 or v5p:4x4x4."
             ) from error
     return jax.devices("cpu")[: topology.devices]
