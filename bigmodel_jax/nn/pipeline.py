@@ -44,21 +44,23 @@ def pipeline(
         spec = [axis if i == dim else P.UNCONSTRAINED for i in range(x.ndim)]
         return x if axis is None else jax.lax.with_sharding_constraint(x, P(*spec))
 
-    def first(like):
-        return jnp.arange(stages).reshape(-1, *[1] * (like.ndim - 1)) == 0
+    def only(slot, x):
+        """`[..., stages, ...]`, axis 1: x in one stage's slot, zeros in the others."""
+        slots = jnp.arange(stages).reshape(-1, *[1] * (x.ndim - 2))
+        return spread(jnp.where(slots == slot, x, jnp.zeros((), x.dtype)), 1)
 
     def enter(x):
-        """`[ticks, stages, ...]`: a micro-batch a tick in the slot of the first stage.
+        # To all slots, and not at each tick to the first: its gradient is then summed over the stages
+        # once, behind the loop.
+        return jnp.pad(only(0, x[:, None]), [(0, stages - 1), *[(0, 0)] * x.ndim])
 
-        So laid out, its gradient is summed over the stages once, and not at every tick.
-        """
-        x = jnp.pad(x, [(0, stages - 1), *[(0, 0)] * (x.ndim - 1)])
-        slots = jax.vmap(lambda x: jnp.where(first(x[None]), x, jnp.zeros((), x.dtype)))(x)
-        return spread(slots, 1)
+    def move(x, new):
+        zero = jnp.zeros((), x.dtype)
+        onward = jax.lax.pad(x, zero, [(1, -1, 0), *[(0, 0, 0)] * (x.ndim - 1)])
+        return jnp.where(jnp.arange(stages).reshape(-1, *[1] * (x.ndim - 1)) == 0, new, onward)
 
     def tick(buffer, arriving):
-        moved = jax.tree.map(lambda x: jnp.roll(x, 1, 0), buffer)
-        x, *rest = jax.tree.map(lambda x, new: jnp.where(first(x), new, x), moved, arriving)
+        x, *rest = jax.tree.map(move, buffer, arriving)
         x = jax.vmap(run, spmd_axis_name=axis)(parts, copies, x, *rest)
         return (x, *rest), x
 
@@ -78,7 +80,8 @@ def pipeline(
     arriving = jax.tree.map(enter, (cut(x), own, jnp.arange(count)))
     empty = jax.tree.map(lambda x: spread(jnp.zeros_like(x[0])), arriving)
     _, left = jax.lax.scan(tick, empty, arriving)
-    return jnp.moveaxis(left[stages - 1 :, -1], 0, 1).reshape(x.shape)
+    y = only(stages - 1, left[stages - 1 :]).sum(1)
+    return jnp.moveaxis(y, 0, 1).reshape(x.shape)
 
 
 def count_of(microbatches: int, rows: int, train: bool) -> int:

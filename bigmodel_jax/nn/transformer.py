@@ -205,8 +205,9 @@ class Stack(nn.Module):
         keys = None
         if self.has_rng("dropout"):
             keys = jax.random.split(self.make_rng("dropout"), self.num_layers)
-        # A block of no scope: it is given the parameters of one layer.
-        apply = nn.apply(lambda block, *args: call(block, *args)[0], self.block(parent=None))
+        # A block of no scope, to be given the parameters of one layer.
+        block = self.block(name="blocks", parent=None)
+        apply = nn.apply(lambda block, *args: call(block, *args)[0], block)
 
         def stage(layers, x, view, number):
             def body(x, layer):

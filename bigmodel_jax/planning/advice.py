@@ -1,7 +1,7 @@
 """What would make a program fit, or be faster: from its own figures, for `plan --search` to check."""
 
 from bigmodel_jax.config import fields
-from bigmodel_jax.planning.estimate import Estimate
+from bigmodel_jax.planning.estimate import Estimate, waiting
 from bigmodel_jax.planning.hardware import GIB, Chip
 from bigmodel_jax.planning.program import Program
 
@@ -49,7 +49,12 @@ def advise(config: dict, program: Program, found: Estimate, chip: Chip, devices:
             f"{slowest[0]} along {axes} takes {found.sent[slowest] * 1e3:.3g} ms: a smaller axis {axes}, or a "
             "larger batch"
         )
-    if not tight and config["model"].get("remat", "none") != "none":
+    if not tight and (share := waiting(config, program)) > 0.1:
+        more = 2 * config["model"]["microbatches"]
+        changes.append(
+            f"--config.model.microbatches={more}: stages wait {share:.0%} of the layers' time now"
+        )
+    elif not tight and config["model"].get("remat", "none") != "none":
         again = 1 - program.model_flops / max(sum(p.flops for p in program.parts.values()), 1)
         changes.append(f"--config.model.remat=none: {again:.0%} of the products are done twice now")
     room = largest_batch(program, chip)
