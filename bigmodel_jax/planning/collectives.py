@@ -24,6 +24,8 @@ SIZES = {
 _COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{$")
 _OP = re.compile(rf"= (.*?) ({'|'.join(OPS)})(-start)?\(")
 _SHAPE = re.compile(r"(\w+)\[([\d,]*)\]")
+_LOOP = re.compile(r" while\(.*condition=%?([\w.\-]+), body=%?([\w.\-]+)")
+_BELOW = re.compile(r"ROOT .* compare\(%?[\w.\-]+, %?([\w.\-]+)\), direction=LT")
 
 
 class Collective(NamedTuple):
@@ -31,7 +33,7 @@ class Collective(NamedTuple):
 
     Attributes:
         axes: of the mesh; none are found for devices that do not lie along axes.
-        count: a step, loops unrolled.
+        count: a step, loops unrolled; of a loop whose length the program does not tell, once.
         bytes: that one device sends a step, by a ring's count: (n - 1) / n of the whole array for a
             gather or a scatter over n devices, twice that for a reduction.
     """
@@ -73,7 +75,6 @@ def read(hlo: str, mesh_shape: dict[str, int]) -> list[Collective]:
 def _computations(hlo):
     """(lines by computation, what each calls and how often, the entry's name)."""
     bodies: dict[str, list[str]] = {}
-    calls: dict[str, list[tuple[str, int]]] = defaultdict(list)
     entry = name = ""
     for line in hlo.splitlines():
         if (start := _COMPUTATION.match(line)) and not line.startswith(" "):
@@ -82,14 +83,30 @@ def _computations(hlo):
             entry = name if start[1] else entry
         elif name:
             bodies[name].append(line)
-            trips = re.search(r'"known_trip_count":\{"n":"(\d+)"\}', line)
+    calls: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for name, lines in bodies.items():
+        for line in lines:
             for called in re.findall(r"(?:body|calls|to_apply)=%?([\w.\-]+)", line):
-                calls[name].append((called, int(trips[1]) if trips else 1))
+                calls[name].append((called, _trips(line, bodies)))
             for several in re.findall(
                 r"(?:branch_computations|called_computations)=\{([^}]*)\}", line
             ):
                 calls[name] += [(x.strip().lstrip("%"), 1) for x in several.split(",")]
     return bodies, calls, entry
+
+
+def _trips(line: str, bodies: dict[str, list[str]]) -> int:
+    """How often a line runs what it calls."""
+    if known := re.search(r'"known_trip_count":\{"n":"(\d+)"\}', line):
+        return int(known[1])
+    if not (loop := _LOOP.search(line)):
+        return 1
+    # A TPU's program does not say it: its condition compares a counter from zero with a constant.
+    condition = "\n".join(bodies.get(loop[1], ()))
+    if not (below := _BELOW.search(condition)):
+        return 1
+    bound = re.search(rf"%?{re.escape(below[1])} = s32\[\]\S* constant\((\d+)\)", condition)
+    return int(bound[1]) if bound else 1
 
 
 def _times(calls, entry) -> Counter:

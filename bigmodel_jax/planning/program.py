@@ -105,8 +105,11 @@ def devices_of(topology: Topology) -> list[Any]:
 def prepare(topology: Topology) -> None:
     """Sets what must be set before JAX is used for the first time."""
     os.environ["JAX_PLATFORMS"] = "cpu"
-    if topology.platform == "tpu":  # else the plugin looks for a machine that has some
+    if (
+        topology.platform == "tpu"
+    ):  # else the plugin looks for a machine that has some, and for itself
         os.environ |= {"TPU_SKIP_MDS_QUERY": "1", "TPU_WORKER_HOSTNAMES": "localhost"}
+        os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "1"
         os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-16")
     else:
         flags = os.environ.get("XLA_FLAGS", "")
