@@ -80,7 +80,9 @@ def pipeline(
     arriving = jax.tree.map(enter, (cut(x), own, jnp.arange(count)))
     empty = jax.tree.map(lambda x: spread(jnp.zeros_like(x[0])), arriving)
     _, left = jax.lax.scan(tick, empty, arriving)
-    y = only(stages - 1, left[stages - 1 :]).sum(1)
+    # All but one are zeros: summed in their own dtype, where jnp.sum would send float32.
+    y = only(stages - 1, left[stages - 1 :])
+    y = jax.lax.reduce(y, jnp.zeros((), y.dtype), jax.lax.add, (1,))
     return jnp.moveaxis(y, 0, 1).reshape(x.shape)
 
 

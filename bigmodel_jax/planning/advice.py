@@ -1,5 +1,7 @@
 """What would make a program fit, or be faster: from its own figures, for `plan --search` to check."""
 
+import math
+
 from bigmodel_jax.config import fields
 from bigmodel_jax.planning.estimate import Estimate, waiting
 from bigmodel_jax.planning.hardware import GIB, Chip
@@ -22,7 +24,7 @@ def advise(config: dict, program: Program, found: Estimate, chip: Chip, devices:
     """At most three changes of the config, the cheapest first, with what each is expected to bring."""
     memory, changes = program.memory, []
     state = memory.parameters + memory.moments
-    split = program.mesh.get("fsdp", 1) * program.mesh.get("tensor", 1)
+    split = math.prod(program.mesh.get(axis, 1) for axis in ("fsdp", "tensor", "stage"))
     tight = memory.peak > chip.memory * SPARE
     saved = memory.temporary - memory.gradients
     if tight and split < devices and state > 0.3 * chip.memory:
