@@ -81,8 +81,7 @@ def pipeline(
     empty = jax.tree.map(lambda x: spread(jnp.zeros_like(x[0])), arriving)
     _, left = jax.lax.scan(tick, empty, arriving)
     # All but one are zeros: summed in their own dtype, where jnp.sum would send float32.
-    y = only(stages - 1, left[stages - 1 :])
-    y = jax.lax.reduce(y, jnp.zeros((), y.dtype), jax.lax.add, (1,))
+    y = jax.lax.reduce_sum(only(stages - 1, left[stages - 1 :]), (1,))
     return jnp.moveaxis(y, 0, 1).reshape(x.shape)
 
 
