@@ -144,20 +144,26 @@ def _groups(line: str, devices: int) -> np.ndarray:
     if listed := re.search(r"replica_groups=\{(\{[\d,{} ]*\})\}", line):
         rows = re.findall(r"\{([\d, ]+)\}", listed[1])
         return np.array([[int(x) for x in row.split(",")] for row in rows])
-    if iota := re.search(r"replica_groups=\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?", line):
-        shape, reshape = _numbers(iota[1]), _numbers(iota[2])
-        ids = np.arange(math.prod(reshape)).reshape(reshape)
-        return (ids.transpose(_numbers(iota[3])) if iota[3] else ids).reshape(shape)
-    if mesh := re.search(r"replica_groups=mesh\[([^\]]*)\]\s*\{([^}]*)\}", line):
+    if iota := re.search(r"replica_groups=\[([\d,]+)\]<=(\S+)", line):
+        return _ids(iota[2]).reshape(_numbers(iota[1]))
+    if mesh := re.search(
+        r"replica_groups=mesh\[([^\]]*)\](?:, device_ids=\((.*?)\))?\s*\{([^}]*)\}", line
+    ):
         axes = dict(re.findall(r"'(\w+)'=(\d+)", mesh[1]))
-        wanted = re.findall(r"'(\w+)'", mesh[2])
+        wanted = re.findall(r"'(\w+)'", mesh[3])
         names, sizes = list(axes), [int(x) for x in axes.values()]
         order = [i for i, n in enumerate(names) if n not in wanted] + [
             names.index(n) for n in wanted
         ]
-        ids = np.arange(math.prod(sizes)).reshape(sizes).transpose(order)
+        ids = _ids(mesh[2] or f"[{math.prod(sizes)}]").reshape(sizes).transpose(order)
         return ids.reshape(-1, math.prod(int(axes[n]) for n in wanted))
     return np.arange(devices)[None]  # written as {}: all of them
+
+
+def _ids(text: str) -> np.ndarray:
+    """Devices in the order that is written "[2,4]T(1,0)", as NumPy's transpose would have them."""
+    shape, *order = [_numbers(x) for x in re.findall(r"[\[(]([\d,]+)[\])]", text)]
+    return np.arange(math.prod(shape)).reshape(shape).transpose(*order)
 
 
 def _numbers(text: str) -> list[int]:

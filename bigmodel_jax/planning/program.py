@@ -46,7 +46,8 @@ class Program(NamedTuple):
 
     Attributes:
         parts: the work by part of the model, of all devices together; see flops.count.
-        model_flops: the same without what remat computes again: what MFU is counted by.
+        model_flops: the same without what remat computes again and stages do while they have no
+            micro-batch: what MFU is counted by.
         xla_flops: of one device, as XLA counts them (it may count a loop's body once).
         weight_bytes: of all trained parameters in the dtype that they are computed in.
         described: why the batch is made up from config.data, if the data are not here.
@@ -205,7 +206,7 @@ def _batch(plan, mesh):
 
 
 def model_flops(plan: experiment.Plan) -> float:
-    """The flops of a whole step's products, if nothing were computed twice.
+    """The flops of a whole step's products, if nothing were computed twice and no stage waited.
 
     Call it where the plan was made, under `sharding.use`.
     """
@@ -214,7 +215,8 @@ def model_flops(plan: experiment.Plan) -> float:
         plan = experiment.make_plan({**plan.config, "model": model}, "", plan.mesh, plan.source)
     key = jax.eval_shape(lambda: jax.random.key(0))
     step = steps.counted(plan.step).update
-    jaxpr = jax.make_jaxpr(step)(plan.abstract, _batch(plan, plan.mesh), key)
+    with sharding.use(plan.mesh, {**plan.config["rules"], "layers": None}):
+        jaxpr = jax.make_jaxpr(step)(plan.abstract, _batch(plan, plan.mesh), key)
     return flops.total(flops.count(jaxpr)).flops
 
 

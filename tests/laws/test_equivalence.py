@@ -64,6 +64,37 @@ def test_a_mesh_agrees_with_one_device(name, mesh, data_dir):
 
 
 @pytest.mark.parametrize(
+    "mesh",
+    [
+        {"fsdp": 2, "tensor": 2, "stage": 2},
+        pytest.param({"data": 2, "stage": 4}, marks=pytest.mark.slow),
+        pytest.param({"data": 2, "sequence": 2, "stage": 2}, marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize(
+    "name", costly(("imdb-mlm", "gpt2-pretrain", "cifar10-vit", "cifar10-mae", "summarize"))
+)
+def test_stages_agree_with_one_device(name, mesh, data_dir):
+    # With all that goes with them: dropout, drawn for the same micro-batches; remat; accumulation.
+    config = CONFIGS[name]()
+    config["model"] |= {"scan": True, "remat": "full", "microbatches": 4}
+    config["model"] |= {"num_layers": mesh["stage"], "dropout": 0.1}
+    if name == "cifar10-mae":
+        config["model"] |= {"decoder_layers": mesh["stage"]}
+    config["data"]["batch_size"] = 16
+    config["optimizer"] = dict(name="sgd", lr=1.0, accumulate=2)
+    fresh, _ = run_steps(config, data_dir, 0)
+    one, one_rows = run_steps(config, data_dir, 1)
+    many, many_rows = run_steps(config, data_dir, 1, mesh)
+    assert loss_of(many_rows[0]) == pytest.approx(loss_of(one_rows[0]), rel=1e-5)
+    gradients = [  # with lr 1 the move is the gradient
+        jax.tree.map(lambda a, b: np.asarray(a) - np.asarray(b), s.params, fresh.params)
+        for s in (many, one)
+    ]
+    assert relative_distance(*gradients) < 1e-5
+
+
+@pytest.mark.parametrize(
     "mesh", [pytest.param(None, marks=pytest.mark.slow), {"data": 2, "fsdp": 4}]
 )
 # What is masked is drawn for each micro-batch, as dropout is; and a norm's batch is the micro-batch.
