@@ -129,7 +129,7 @@ def compile_step(config: dict, topology: Topology, data_dir: str) -> Program:
     mesh = sharding.make_mesh(config["mesh"], devices_of(topology))
     config = {**config, "data": {k: v for k, v in config["data"].items() if k != "resident"}}
     with sharding.use(mesh, config["rules"]):
-        plan, described = _open(config, data_dir, mesh)
+        plan, described = open_plan(config, data_dir, mesh)
         batch = _batch(plan, mesh)
         layout = jax.tree.map(lambda x: x.sharding, plan.abstract)
         jitted = jax.jit(
@@ -174,7 +174,7 @@ def compile_step(config: dict, topology: Topology, data_dir: str) -> Program:
     )
 
 
-def _open(config, data_dir, mesh) -> tuple[experiment.Plan, str]:
+def open_plan(config, data_dir, mesh) -> tuple[experiment.Plan, str]:
     """The run's parts, from its data, or from their description where they are not here."""
     kind: Any = component("data", config["data"]["name"])
     try:
