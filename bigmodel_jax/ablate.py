@@ -41,7 +41,7 @@ def define_flags() -> None:
     flags.DEFINE_multi_string(
         "space", [], "KEY=LOW..HIGH, 'KEY=LOW..HIGH log' or KEY=VALUE,VALUE,..."
     )
-    flags.DEFINE_integer("trials", 20, "Of a search.")
+    flags.DEFINE_integer("trials", None, "Of a search; by default 20, of a grid all.")
     flags.DEFINE_bool("prune", True, "End what falls behind the median of a search's trials.")
     flags.DEFINE_bool("retry", False, "Run again what has failed.")
     flags.DEFINE_bool("allow_changed_code", False, "Count what was run with other code.")
@@ -54,7 +54,7 @@ def main() -> None:
     options = flags.FLAGS
     if options.config is None:
         raise UserError("--config=configs/NAME.py says what to vary, and is missing.")
-    from bigmodel_jax.ablations import asked, config_file, running
+    from bigmodel_jax.ablations import ablation, config_file, running, searching
     from bigmodel_jax.data.prepared import default_data_dir
 
     holder = flags.FLAGS["config"]
@@ -63,7 +63,7 @@ def main() -> None:
     kind = "search" if options.search else "ablation"
     workdir = Path(options.workdir or f"{default_workdir(name)}-{kind}").expanduser().absolute()
     file = config_file.ConfigFile(name, options.config.to_dict(), overridden)
-    perform = asked.perform
+    perform = searching.perform if options.search else ablation.perform
     try:
         perform(file, workdir, options, DATA_DIR.value or default_data_dir())
     except running.Stopped:

@@ -112,7 +112,13 @@ class Run:
     observer: Observer
 
     def __init__(
-        self, plan: Plan, folder: RunDir, keeper: Checkpointer, preemption, data_dir: str, on_evaluation
+        self,
+        plan: Plan,
+        folder: RunDir,
+        keeper: Checkpointer,
+        preemption,
+        data_dir: str,
+        on_evaluation,
     ):
         self.plan, self.folder, self.keeper, self.preemption = plan, folder, keeper, preemption
         self.on_evaluation = on_evaluation

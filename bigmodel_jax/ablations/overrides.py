@@ -96,7 +96,9 @@ def apply(config: Mapping, overrides: Mapping[str, Any]) -> dict:
         for i, parent in enumerate(parents):
             below = place.setdefault(parent, {})
             if not isinstance(below, dict):
-                raise UserError(f"config.{'.'.join(parents[: i + 1])} is {below!r}: it has no keys.")
+                raise UserError(
+                    f"config.{'.'.join(parents[: i + 1])} is {below!r}: it has no keys."
+                )
             place = below
         place[last] = fitting(key, configs.plain(new), place.get(last))
     changed = configs.complete(changed)

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +38,7 @@ class Study(NamedTuple):
         metric: "" for results.chosen_metric.
         baseline: a variant's name.
         command: the words after `python -m bigmodel_jax.ablate`.
+        searched: each variant is a trial of a search.
     """
 
     workdir: Path
@@ -47,22 +48,53 @@ class Study(NamedTuple):
     baseline: str
     metric: str
     command: Sequence[str]
+    searched: bool = False
 
     @property
     def variants(self) -> dict[str, Variant]:
         return {trial.variant.name: trial.variant for trial in self.trials}
 
 
-def make(study: Study, more: Callable[[Groups, str, Picture], list[Part]] | None = None) -> Path:
+def make(study: Study) -> Path:
     """Writes plots/, report.md and report.html into the study's directory; the path of the last.
 
-    Args:
-        more: parts for after the results, of the finished runs and the metric.
-
     Raises:
-        UserError: no trial has finished, or none has measured the metric.
+        UserError: no trial has finished, or one has not measured the metric.
     """
     groups = gather(study)
+    metric, picture = metric_of(study, groups), pictures(study)
+    parts = [*opening(study, groups, metric), *failures(study)]
+    parts += _variants(study, groups, metric, picture)
+    parts += [*learning(groups, picture), Heading("Cost"), tables.costs(groups)]
+    return write(study, [*parts, *environment(study, groups)])
+
+
+def write(study: Study, parts: Sequence[Part]) -> Path:
+    """report.md and report.html; the path of the last."""
+    rundir.replace(study.workdir / "report.md", to_markdown(study.title, parts))
+    rundir.replace(study.workdir / "report.html", to_html(study.title, parts))
+    return study.workdir / "report.html"
+
+
+def pictures(study: Study) -> Picture:
+    """What makes a part of a figure, and its file in plots/."""
+
+    def picture(name: str, alt: str, figure: Any) -> Figure:
+        folder = study.workdir / "plots"
+        folder.mkdir(exist_ok=True)
+        file = re.sub(r"[^\w.-]+", "_", name) + ".png"
+        rundir.replace(folder / file, style.png(figure))
+        return Figure(f"plots/{file}", alt, style.svg(figure, name, alt))
+
+    return picture
+
+
+def metric_of(study: Study, groups: Groups) -> str:
+    """The study's metric, or one chosen for it.
+
+    Raises:
+        UserError: no trial has finished, or one has not measured it.
+    """
     done = [result for group in groups.values() for result in group.values()]
     if not done:
         raise UserError(f"No trial of {study.workdir} has finished: {_first_error(study)}")
@@ -72,21 +104,7 @@ def make(study: Study, more: Callable[[Groups, str, Picture], list[Part]] | None
             raise UserError(
                 f"{result.run.path} has not measured {metric!r}.{nearest(metric, result.values)}"
             )
-
-    def picture(name: str, alt: str, figure: Any) -> Figure:
-        folder = study.workdir / "plots"
-        folder.mkdir(exist_ok=True)
-        file = re.sub(r"[^\w.-]+", "_", name) + ".png"
-        rundir.replace(folder / file, style.png(figure))
-        return Figure(f"plots/{file}", alt, style.svg(figure, name, alt))
-
-    parts = [*opening(study, groups, metric), *failures(study)]
-    parts += more(groups, metric, picture) if more else _variants(study, groups, metric, picture)
-    parts += [*_learning(groups, picture), Heading("Cost"), tables.costs(groups)]
-    parts += [*_environment(study, done)]
-    rundir.replace(study.workdir / "report.md", to_markdown(study.title, parts))
-    rundir.replace(study.workdir / "report.html", to_html(study.title, parts))
-    return study.workdir / "report.html"
+    return metric
 
 
 def gather(study: Study) -> Groups:
@@ -114,15 +132,19 @@ def opening(study: Study, groups: Groups, metric: str) -> list[Part]:
         state = trial.record().get("state", trials.BEGUN)
         counts[state] = counts.get(state, 0) + 1
     left = counts.get(trials.BEGUN, 0)
-    said = [f"{count} {state}" for state, count in counts.items() if count and state != trials.BEGUN]
+    said = [
+        f"{count} {state}" for state, count in counts.items() if count and state != trials.BEGUN
+    ]
     said += [f"{left} still to be run"] if left else []
     seeds = len({trial.seed for trial in study.trials})
     split = results.evaluated_split(metric, study.config)
     of = f", measured on {split}" if split else ""
+    count, noun = len(study.variants), "trial" if study.searched else "variant"
+    each = "" if study.searched else f", {seeds} seed{'s' * (seeds != 1)} each"
     parts.append(
         Paragraph(
-            f"{len(study.variants)} variant{'s' * (len(study.variants) != 1)} of {study.title} on "
-            f"{runs[0].data}, {seeds} seed{'s' * (seeds != 1)} each: {', '.join(said)}. By {metric}{of}."
+            f"{count} {noun}{'s' * (count != 1)} of {study.title} on {runs[0].data}{each}: "
+            f"{', '.join(said)}. By {metric}{of}."
         )
     )
     if results.of_test(metric, study.config):
@@ -149,7 +171,9 @@ def failures(study: Study) -> list[Part]:
             rows.append([trial.variant.name, str(trial.seed), record["error"], str(log)])
     if not rows:
         return []
-    are = "1 trial has failed and is" if len(rows) == 1 else f"{len(rows)} trials have failed and are"
+    are = (
+        "1 trial has failed and is" if len(rows) == 1 else f"{len(rows)} trials have failed and are"
+    )
     return [
         Note(f"{are} in no mean below: what they would have shown is not known."),
         Table(["failed variant", "seed", "error", "log"], rows),
@@ -185,7 +209,9 @@ def _comparable(study, groups: Groups, metric: str) -> tuple[Groups, list[Part]]
     kept, notes = {}, []
     for variant, group in groups.items():
         why = next(
-            filter(None, (results.incomparable(metric, first, r.run.config) for r in group.values())),
+            filter(
+                None, (results.incomparable(metric, first, r.run.config) for r in group.values())
+            ),
             "",
         )
         if why:
@@ -195,7 +221,7 @@ def _comparable(study, groups: Groups, metric: str) -> tuple[Groups, list[Part]]
     return kept, notes
 
 
-def _learning(groups: Groups, picture: Picture) -> list[Part]:
+def learning(groups: Groups, picture: Picture) -> list[Part]:
     """A figure for each of the most telling curves of training and of evaluations."""
     found: dict[str, dict[str, list]] = {}
     for variant, group in groups.items():
@@ -213,15 +239,17 @@ def _learning(groups: Groups, picture: Picture) -> list[Part]:
     return parts
 
 
-def _environment(study: Study, done: Sequence[Result]) -> list[Part]:
+def environment(study: Study, groups: Groups) -> list[Part]:
+    """What the runs ran on, as the first of them says."""
+    done = [result for group in groups.values() for result in group.values()]
     run, record = done[0].run, study.trials[0].record()
-    environment: Mapping[str, Any] = run.environment
-    versions = environment.get("packages", {})
+    found = run.environment
+    versions = found.get("packages", {})
     rows = [["data", run.data], ["fingerprint", run.config["data"].get("fingerprint", "–")]]
-    rows += [["commit", environment["commit"]]] if environment.get("commit") else []
+    rows += [["commit", found["commit"]]] if found.get("commit") else []
     rows += [["code and versions", record.get("identity", {}).get("code", "–")]]
     rows += [[name, versions[name]] for name in ("jax", "flax", "optax") if versions.get(name)]
-    rows += [["devices", ", ".join(environment.get("devices", [])) or "–"]]
+    rows += [["devices", ", ".join(found.get("devices", [])) or "–"]]
     return [Heading("Data and environment"), Table(["", ""], rows)]
 
 

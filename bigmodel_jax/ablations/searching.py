@@ -6,12 +6,13 @@ one that was not.
 """
 
 import importlib.util
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bigmodel_jax.ablations import asked, results, running, schema, search_report, spaces, trials
+from bigmodel_jax.ablations import ablation, results, running, schema, search_report, spaces, trials
 from bigmodel_jax.ablations.config_file import ConfigFile
 from bigmodel_jax.ablations.report import Study
 from bigmodel_jax.ablations.spaces import Axis
@@ -20,6 +21,8 @@ from bigmodel_jax.ablations.variants import Variant
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.reports import recorded
 
+TRIALS = 20
+ENOUGH = 10  # finished trials, for anything to be said of importance
 UNPRUNED = 5  # trials that show what the median is
 
 
@@ -37,29 +40,31 @@ def perform(file: ConfigFile, workdir: Path, options: Any, data_dir: str) -> Non
     _check(options)
     metric = _metric(options.metric, config)
     axes = spaces.parse(config, options.space)
-    if options.search == "grid" and (ranges := [a.key for a in axes if not a.choices]):
+    grid = options.search == "grid"
+    if grid and (ranges := [a.key for a in axes if not a.choices]):
         raise UserError(f"--search=grid needs values, and {ranges[0]} is a range: KEY=VALUE,VALUE.")
+    count = options.trials or (math.prod(len(a.choices) for a in axes) if grid else TRIALS)
     if options.dry_run:
-        print(f"{options.trials} trials of {', '.join(a.describe() for a in axes)}")
+        print(f"{count} trials of {', '.join(a.describe() for a in axes)}")
         return
     search = Search(workdir, options, config, metric, axes)
-    identities, made = Identities(data_dir), []
-
-    def study() -> Study:
-        command = tuple(word for word in sys.argv[1:] if not word.startswith("--retry"))
-        return Study(workdir, file.name, config, made, made[0].variant.name, metric, command)
-
-    for number, frozen in search.proposals(options.trials):
+    identities = Identities(data_dir)
+    made: list[Trial] = []
+    for number, frozen in search.proposals(count):
         given = {a.key: a.value(config, frozen.params[a.key]) for a in axes}
         variant = Variant(f"{number:03}", given)
         trial = trials.make(workdir, file.config, variant, file.seed)
         made.append(trial)
         if running.pending(trial, identities, options.retry, options.allow_changed_code):
-            asked.say(f"{variant.name}: {', '.join(f'{k}={v}' for k, v in frozen.params.items())}")
-            asked.run_one(trial, identities, data_dir, metric, search.watch(frozen))
+            ablation.say(
+                f"{variant.name}: {', '.join(f'{k}={v}' for k, v in frozen.params.items())}"
+            )
+            ablation.run_one(trial, identities, data_dir, metric, search.watch(frozen))
         search.tell(frozen, trial)
-    page = search_report.make(study(), axes, metric)
-    asked.say(f"Report: {page}")
+    command = tuple(word for word in sys.argv[1:] if not word.startswith("--retry"))
+    study = Study(workdir, file.name, config, made, "", metric, command, searched=True)
+    page = search_report.make(study, axes, metric, search.points(), search.importance())
+    ablation.say(f"Report: {page}")
 
 
 def _check(options: Any) -> None:
@@ -71,7 +76,7 @@ def _check(options: Any) -> None:
             "A search runs one seed of a trial at a time; what it finds is then run with more seeds, "
             "as its report says: leave out --seeds, --baseline and --processes."
         )
-    if options.trials < 1:
+    if options.trials is not None and options.trials < 1:
         raise UserError(f"--trials={options.trials} must be 1 or more.")
 
 
@@ -138,10 +143,6 @@ class Search:
             known = self._study.get_trials(deepcopy=False)
             if number >= len(known):
                 self._study.sampler = self._sampler(number)
-                if isinstance(self._study.sampler, self._optuna.samplers.GridSampler) and (
-                    self._study.sampler.is_exhausted(self._study)
-                ):
-                    return
                 self._study.ask(self._space)
             yield number, self._study.get_trials(deepcopy=False)[number]
 
@@ -154,6 +155,8 @@ class Search:
 
     def watch(self, frozen: Any) -> running.Watch:
         """Reports evaluations to Optuna; ends the trial if it says so."""
+        if frozen.state.is_finished():  # it had failed, and is tried again
+            return lambda step, metrics: None
         reported = set(frozen.intermediate_values)  # before it was stopped
         trial = self._optuna.trial.Trial(self._study, frozen._trial_id)
 
@@ -182,3 +185,16 @@ class Search:
         kinds = self._optuna.trial.TrialState
         pruned = state == trials.PRUNED
         self._study.tell(frozen.number, state=kinds.PRUNED if pruned else kinds.FAIL)
+
+    def points(self) -> dict[int, dict]:
+        """What each trial had, by its number and key."""
+        return {t.number: t.params for t in self._study.get_trials(deepcopy=False)}
+
+    def importance(self) -> dict[str, float]:
+        """The share of each key, or nothing where there are too few trials to say."""
+        kinds = self._optuna.trial.TrialState
+        done = self._study.get_trials(deepcopy=False, states=(kinds.COMPLETE,))
+        if len(done) < ENOUGH or len(self._space) < 2:
+            return {}
+        evaluator = self._optuna.importance.PedAnovaImportanceEvaluator()
+        return self._optuna.importance.get_param_importances(self._study, evaluator=evaluator)

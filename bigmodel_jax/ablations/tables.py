@@ -57,7 +57,9 @@ def differences(groups: Groups, metric: str, baseline: str) -> list[Part]:
         interval = f"{_signed(difference.low)} to {_signed(difference.high)}"
         tested = [_p(difference.p), _p(p), statistics.in_words(difference, p)]
         rows.append([variant, _signed(difference.mean), interval, *tested])
-    rows += [[variant, "–", "–", "–", "–", "not tested: fewer than 2 seeds"] for variant in untested]
+    rows += [
+        [variant, "–", "–", "–", "–", "not tested: fewer than 2 seeds"] for variant in untested
+    ]
     correction = (
         f" corrected by Holm's method for {len(found)} comparisons" if len(found) > 1 else ""
     )
@@ -84,7 +86,13 @@ def others(groups: Groups, metric: str) -> list[Part]:
             statistics.summarise([r.values[name] for r in groups[v].values()]) for v in variants
         ]
         rows.append(
-            [name, *(number(s.mean) + (f" ± {number(s.std)}" if s.std is not None else "") for s in found)]
+            [
+                name,
+                *(
+                    number(s.mean) + (f" ± {number(s.std)}" if s.std is not None else "")
+                    for s in found
+                ),
+            ]
         )
     summary = "All metrics: mean ± standard deviation"
     return [Table(["metric", *variants], rows, numbers=True, summary=summary)]

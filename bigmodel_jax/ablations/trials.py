@@ -1,8 +1,8 @@
 """One run of an ablation: its directory, what it is identified by, what became of it.
 
-    WORKDIR/trials/VARIANT/seed-0/       an ordinary run
-    WORKDIR/trials/VARIANT/seed-0.json   its record: identity, state, error
-    WORKDIR/trials/VARIANT/seed-0.log    what it printed
+WORKDIR/trials/VARIANT/seed-0/       an ordinary run
+WORKDIR/trials/VARIANT/seed-0.json   its record: identity, state, error
+WORKDIR/trials/VARIANT/seed-0.log    what it printed
 """
 
 import fcntl
