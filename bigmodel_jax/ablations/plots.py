@@ -45,7 +45,7 @@ def bands(lines: Mapping[str, Sequence[np.ndarray]], metric: str):
     """
     shown = list(lines.items())[:MOST]
     more = f", {len(shown)} of {len(lines)} variants" if len(lines) > len(shown) else ""
-    figure, ax = style.axes(f"{metric}{more}", "step", metric)
+    figure, ax = style.axes(f"{metric}{more}", "step")
     labels = style.legible(list(lines))
     for i, (_, seeds) in enumerate(shown):
         steps = sorted(set.intersection(*(set(points[:, 0]) for points in seeds)))

@@ -34,6 +34,7 @@ class Study(NamedTuple):
     """What was asked for.
 
     Attributes:
+        name: of the config, configs/NAME.py:...
         config: completed, without any variant's overrides.
         metric: "" for results.chosen_metric.
         baseline: a variant's name.
@@ -42,13 +43,17 @@ class Study(NamedTuple):
     """
 
     workdir: Path
-    title: str
+    name: str
     config: dict
     trials: list[Trial]
     baseline: str
     metric: str
     command: Sequence[str]
     searched: bool = False
+
+    @property
+    def title(self) -> str:
+        return f"{'Search' if self.searched else 'Ablation'} of {self.name}"
 
     @property
     def variants(self) -> dict[str, Variant]:
@@ -143,7 +148,7 @@ def opening(study: Study, groups: Groups, metric: str) -> list[Part]:
     each = "" if study.searched else f", {seeds} seed{'s' * (seeds != 1)} each"
     parts.append(
         Paragraph(
-            f"{count} {noun}{'s' * (count != 1)} of {study.title} on {runs[0].data}{each}: "
+            f"{count} {noun}{'s' * (count != 1)} of {study.name} on {runs[0].data}{each}: "
             f"{', '.join(said)}. By {metric}{of}."
         )
     )
@@ -183,13 +188,17 @@ def failures(study: Study) -> list[Part]:
 def _variants(study: Study, groups: Groups, metric: str, picture: Picture) -> list[Part]:
     values = {v: [r.values[metric] for r in group.values()] for v, group in groups.items() if group}
     alt = f"{metric} of each run, and the mean of each variant with its interval"
-    parts: list[Part] = [Heading(metric)]
+    sentence = (
+        f"A dot is a run, a diamond their mean, a line its {tables.LEVEL} interval by Student's t."
+    )
+    parts: list[Part] = [Heading(metric), Paragraph(sentence)]
     parts.append(picture(f"{metric}-variants", alt, plots.estimates(values, metric)))
     parts += [tables.summaries(groups, metric), *tables.others(groups, metric)]
     if len(groups) > 1:
-        comparable, notes = _comparable(study, groups, metric)
-        parts += [Heading(f"Differences from {study.baseline}"), *notes]
-        parts += tables.differences(comparable, metric, study.baseline)
+        kept, why = results.comparable(groups, metric, study.baseline)
+        parts.append(Heading(f"Differences from {study.baseline}"))
+        parts += tables.not_comparable(why, study.baseline)
+        parts += tables.differences(kept, metric, study.baseline)
     keys = list(dict.fromkeys(key for v in study.variants.values() for key in v.overrides))
     if keys:
         given = {
@@ -199,26 +208,6 @@ def _variants(study: Study, groups: Groups, metric: str, picture: Picture) -> li
         itself = {key: overrides.shown(overrides.get(study.config, key)) for key in keys}
         parts += [Heading("What each variant sets"), tables.changes(given, keys, itself)]
     return parts
-
-
-def _comparable(study, groups: Groups, metric: str) -> tuple[Groups, list[Part]]:
-    """The variants that may be compared with the baseline, and a note on each that may not."""
-    first = next((r.run.config for r in groups[study.baseline].values()), None)
-    if first is None:
-        return groups, []
-    kept, notes = {}, []
-    for variant, group in groups.items():
-        why = next(
-            filter(
-                None, (results.incomparable(metric, first, r.run.config) for r in group.values())
-            ),
-            "",
-        )
-        if why:
-            notes.append(Note(f"{variant} is not comparable with {study.baseline}: {why}."))
-        else:
-            kept[variant] = group
-    return kept, notes
 
 
 def learning(groups: Groups, picture: Picture) -> list[Part]:
@@ -232,7 +221,11 @@ def learning(groups: Groups, picture: Picture) -> list[Part]:
                 for where, points in lines.items() if metric != "learning_rate" else ():
                     found.setdefault(f"{where}/{metric}", {}).setdefault(variant, []).append(points)
     order = sorted(found, key=lambda name: name.startswith("train/"))
-    parts: list[Part] = [Heading("Learning")] if order else []
+    if not order:
+        return []
+    sentence = "A line is the mean over a variant's seeds, its band reaches from the lowest to the highest."
+    parts: list[Part] = [Heading("Learning")]
+    parts += [Paragraph(sentence)] if any(len(group) > 1 for group in groups.values()) else []
     for name in order[:CURVES]:
         alt = f"{name} of each variant over the steps"
         parts.append(picture(f"{name}-curves", alt, plots.bands(found[name], name)))

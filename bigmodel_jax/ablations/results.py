@@ -46,21 +46,22 @@ def check_metric(metric: str, config: Mapping) -> None:
     """Raises a UserError for a metric of no evaluator of the config: "val/accuracy" is of `val`."""
     name, slash, _ = metric.partition("/")
     if not slash or name not in config["evals"]:
-        known = [f"{name}/..." for name in config["evals"]]
-        raise UserError(f"--metric={metric} is of no evaluator.{nearest(metric, known)}")
+        raise UserError(f"--metric={metric} is of no evaluator.{nearest(name, config['evals'])}")
 
 
 def chosen_metric(config: Mapping, values: Sequence[Mapping[str, float]]) -> str:
     """The metric that a comparison is by, where none is named.
 
-    It is the one that the runs watch; else the most telling of the first evaluator.
+    It is the one that the runs watch; else the most telling of the first evaluator, of validation
+    rather than of a test split.
 
     Args:
         values: of the runs. What not all of them have is not chosen.
     """
     common = set.intersection(*map(set, values)) if values else set()
     watched = config["early_stopping"].get("metric")
-    names = [f"{name}/{metric}" for name in config["evals"] for metric in TELLING]
+    evals = sorted(config["evals"], key=lambda name: of_test(name, config))
+    names = [f"{name}/{metric}" for name in evals for metric in TELLING]
     for metric in [*([watched] if watched else []), *names, *sorted(common)]:
         if metric in common:
             return metric
@@ -103,3 +104,16 @@ def incomparable(metric: str, first: Mapping[str, Any], other: Mapping[str, Any]
     if here != there:
         return f"{metric} is of {here} in the one and of {there} in the other"
     return ""
+
+
+def comparable(groups: Groups, metric: str, baseline: str) -> tuple[Groups, dict[str, str]]:
+    """The variants that may be compared with the baseline by a metric, and why the others may not."""
+    first = next((result.run.config for result in groups[baseline].values()), None)
+    if first is None:
+        return groups, {}
+    why = {}
+    for variant, group in groups.items():
+        found = [incomparable(metric, first, result.run.config) for result in group.values()]
+        if any(found):
+            why[variant] = next(filter(None, found))
+    return {v: group for v, group in groups.items() if v not in why}, why

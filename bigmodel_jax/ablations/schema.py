@@ -51,10 +51,10 @@ def keys(path: Path, spec: Mapping) -> set[str] | None:
             return {"metric", "mode", "patience"}
         case ("reduce_on_plateau",):
             return {"metric", "mode", "patience", "factor"}
-        case ("optimizer",) | ("optimizer", _) if "name" in spec:
-            return _named(spec, directions.DIRECTIONS, ("name", "clip", *optim.COMMON))
         case ("optimizer", *_, "schedule"):
-            return _named(spec, schedules.SHAPES, ("name", "warmup"))
+            return _named(path, spec, schedules.SHAPES, ("name", "warmup"))
+        case ("optimizer",) | ("optimizer", _) if "name" in spec:
+            return _named(path, spec, directions.DIRECTIONS, ("name", "clip", *optim.COMMON))
         case ("model",):
             return _component("models", spec)
         case ("task",) | ("task", "task"):
@@ -79,8 +79,8 @@ def _component(kind: str, spec: Mapping, others: Iterable[str] = ()) -> set[str]
     return {"name", *configs.fields(kind, spec["name"]), *others}
 
 
-def _named(spec: Mapping, table: Mapping[str, Any], others: Iterable[str]) -> set[str]:
+def _named(path: Path, spec: Mapping, table: Mapping[str, Any], others: Iterable[str]) -> set[str]:
     name = spec.get("name", "constant")
     if name not in table:
-        raise UserError(f"There is no {name!r}.{nearest(name, table)}")
+        raise UserError(f"config.{'.'.join(path)}.name is {name!r}.{nearest(name, table)}")
     return {*inspect.signature(table[name]).parameters, *others} - {"steps"}  # a schedule's length

@@ -76,7 +76,7 @@ def _next(study: Study, best: int) -> list[Part]:
     """The command that tries the best against the config as it is."""
     given = next(t.variant.overrides for t in study.trials if int(t.variant.name) == best)
     changes = "; ".join(f"{k}={_written(v)}" for k, v in given.items())
-    words = ["python", "-m", "bigmodel_jax.ablate", f"--config={study.title}"]
+    words = ["python", "-m", "bigmodel_jax.ablate", f"--config={study.name}"]
     command = shlex.join([*words, f"--diff=found: {changes}", "--seeds=5"])
     sentence = (
         "The best of many is lucky, too: one seed, chosen by the very number that is shown. Other seeds "

@@ -7,7 +7,7 @@ from bigmodel_jax.ablations import statistics
 from bigmodel_jax.ablations.results import Groups
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.reports.make import number
-from bigmodel_jax.reports.page import Link, Paragraph, Part, Table
+from bigmodel_jax.reports.page import Link, Note, Paragraph, Part, Table
 
 LEVEL = f"{100 * statistics.LEVEL:.0f} %"
 
@@ -51,32 +51,38 @@ def differences(groups: Groups, metric: str, baseline: str) -> list[Part]:
     if not found:
         why = next(iter(untested.values()), "There is nothing to compare.")
         return [Paragraph(f"Not tested. {why}")]
+    several = len(found) > 1
     corrected = statistics.holm([difference.p for difference in found.values()])
+    columns = ["difference", f"{LEVEL} interval", *["p", "p corrected"][: 1 + several]]
     rows = []
     for (variant, difference), p in zip(found.items(), corrected, strict=True):
         interval = f"{_signed(difference.low)} to {_signed(difference.high)}"
-        tested = [_p(difference.p), _p(p), statistics.in_words(difference, p)]
-        rows.append([variant, _signed(difference.mean), interval, *tested])
-    rows += [
-        [variant, "–", "–", "–", "–", "not tested: fewer than 2 seeds"] for variant in untested
-    ]
-    correction = (
-        f" corrected by Holm's method for {len(found)} comparisons" if len(found) > 1 else ""
-    )
+        ps = [_p(difference.p), _p(p)][: 1 + several]
+        words = statistics.in_words(difference, p)
+        rows.append([variant, _signed(difference.mean), interval, *ps, words])
+    missing = ["–"] * len(columns)
+    rows += [[variant, *missing, "not tested: fewer than 2 seeds"] for variant in untested]
+    correction = f", corrected by Holm's method for {len(found)} comparisons" if several else ""
     sentence = (
         f"Against {baseline}, seed by seed: the mean difference in {metric}, its {LEVEL} interval, and p "
-        f"of a paired t-test{correction}. Intervals are not corrected. Few seeds find large differences "
-        "only: no evidence of one is not evidence of none."
+        f"of a paired t-test{correction}. Few seeds find large differences only: no evidence of one is not "
+        "evidence of none."
     )
-    header = ["variant", "difference", f"{LEVEL} interval", "p", "p corrected", "in words"]
+    header = ["variant", *columns, "in words"]
     return [Paragraph(sentence), Table(header, rows, numbers=True)]
 
 
+def not_comparable(why: Mapping[str, str], baseline: str) -> list[Part]:
+    """A note on each variant that is left out of the comparison, by results.comparable."""
+    return [Note(f"{v} is not comparable with {baseline}: {reason}.") for v, reason in why.items()]
+
+
 def others(groups: Groups, metric: str) -> list[Part]:
-    """Mean and standard deviation of every other metric that all finished runs have, folded away."""
+    """Mean and standard deviation of the other metrics that all runs have, folded away; not by class."""
     results = [result for group in groups.values() for result in group.values()]
     common = set.intersection(*(set(result.values) for result in results)) if results else set()
-    names = [name for name in results[0].values if name in common - {metric}] if results else []
+    kept = common - {metric}
+    names = [n for n in results[0].values if n in kept and n.count("/") == 1] if results else []
     if not names:
         return []
     variants = [variant for variant, group in groups.items() if group]

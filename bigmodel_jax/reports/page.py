@@ -100,6 +100,32 @@ def to_html(title: str, parts: Sequence[Part]) -> str:
     return PAGE.format(title=_esc(title), style=STYLE, body="\n".join(body))
 
 
+def to_console(parts: Sequence[Part]) -> str:
+    """Lines for a terminal; figures are left out."""
+    from rich.console import Console
+    from rich.table import Table as Grid
+
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    with console.capture() as capture:
+        for part in parts:
+            if isinstance(part, Table):
+                grid = Grid(title=part.summary or None, title_justify="left", title_style="")
+                for i, name in enumerate(part.header):
+                    grid.add_column(
+                        _clean(name),
+                        justify="right" if part.numbers and i else "left",
+                        overflow="fold",
+                    )
+                for row in part.rows:
+                    grid.add_row(*(_clean(c.text if isinstance(c, Link) else c) for c in row))
+                console.print(grid)
+            elif isinstance(part, Heading):
+                console.print(f"\n{_clean(part.text)}", style="bold")
+            elif not isinstance(part, Figure):
+                console.print(_clean(part.text))
+    return capture.get()
+
+
 def _markdown(part: Part) -> str:
     match part:
         case Heading(text):
