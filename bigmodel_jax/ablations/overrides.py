@@ -107,9 +107,10 @@ def apply(config: Mapping, overrides: Mapping[str, Any]) -> dict:
 
 
 def shown(value: Any) -> str:
-    """A value in a variant's name: 0.001, adam for a dict of that name, 128-64 for a tuple."""
+    """A value in a variant's name: 0.001, "adam lr=0.001" for a dict of that name, 128-64 for a tuple."""
     if isinstance(value, Mapping):
-        return str(value.get("name") or ",".join(f"{k}={shown(v)}" for k, v in value.items()))
+        rest = [f"{k}={shown(v)}" for k, v in value.items() if k != "name"]
+        return " ".join([str(value["name"]), *rest] if "name" in value else rest) or "none"
     if isinstance(value, (tuple, list)):
         return "-".join(map(shown, value)) or "none"
     return f"{value:.6g}" if isinstance(value, float) else str(value)

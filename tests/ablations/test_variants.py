@@ -44,7 +44,7 @@ def test_grids_multiply_and_zips_go_together(mnist):
 def test_differences_are_named_by_hand_or_by_what_they_change(mnist):
     texts = ["wide: model.hidden=(256,64); ema=0.9", 'optimizer={"name": "adam", "lr": 1e-3}']
     found = variants.with_baseline(variants.differences(mnist, texts))
-    assert [v.name for v in found] == ["baseline", "wide", "optimizer=adam"]
+    assert [v.name for v in found] == ["baseline", "wide", "optimizer=adam lr=0.001"]
     assert found[1].overrides == {"model.hidden": (256, 64), "ema": 0.9}
     assert check(mnist, found).name == "baseline"
     changed = overrides.apply(mnist, found[2].overrides)
