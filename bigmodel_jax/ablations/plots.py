@@ -45,7 +45,7 @@ def bands(lines: Mapping[str, Sequence[np.ndarray]], metric: str):
     """
     shown = list(lines.items())[:MOST]
     more = f", {len(shown)} of {len(lines)} variants" if len(lines) > len(shown) else ""
-    figure, ax = style.axes(f"{metric}{more}", "step")
+    figure, ax = style.axes(f"{metric}{more}", "step", size=(5.4, 3.4))
     labels = style.legible(list(lines))
     for i, (_, seeds) in enumerate(shown):
         steps = sorted(set.intersection(*(set(points[:, 0]) for points in seeds)))
@@ -59,5 +59,7 @@ def bands(lines: Mapping[str, Sequence[np.ndarray]], metric: str):
     style.thousands(ax.xaxis)
     style.plain(ax.yaxis)
     ax.locator_params(axis="x", nbins=6)
-    ax.legend()
+    figure.legend(
+        loc="outside right upper"
+    )  # beside the curves: it may be as long as they are high
     return figure

@@ -7,7 +7,7 @@ import numpy as np
 from bigmodel_jax.ablations.spaces import Axis
 from bigmodel_jax.reports.plots import style
 
-COLOURS = "viridis"
+WORST, BEST, FOUND = style.FAINT, style.PALETTE[0], style.PALETTE[1]
 
 
 @style.drawn
@@ -22,13 +22,13 @@ def history(values: Mapping[int, float], pruned: Mapping[int, float], metric: st
     numbers = sorted(values)
     found = np.array([values[n] for n in numbers])
     best = np.minimum.accumulate(found) if lower else np.maximum.accumulate(found)
-    ax.step(numbers, best, where="post", color=style.PALETTE[1], label="the best so far")
-    ax.plot(numbers, found, "o", color=style.PALETTE[0], label="finished")
+    ax.step(numbers, best, where="post", color=FOUND, label="the best so far")
+    ax.plot(numbers, found, "o", color=BEST, label="finished")
     if pruned:
         ax.plot(list(pruned), list(pruned.values()), "x", color=style.FAINT, label="ended early")
     ax.locator_params(axis="x", integer=True)
     style.plain(ax.yaxis)
-    ax.legend()
+    figure.legend(loc="outside right upper")
     return figure
 
 
@@ -40,12 +40,12 @@ def parallel(
     metric: str,
     lower: bool,
 ):
-    """A line a trial through what it had of each key, coloured by what it reached; the best on top.
+    """A line a trial through what it had of each key, the bluer the more it reached; the best on top.
 
     Args:
         points: of each trial, by key, as Optuna gave it.
     """
-    import matplotlib
+    from matplotlib.colors import LinearSegmentedColormap
 
     figure, ax = style.axes(
         f"What the trials had, and their {metric}", size=(max(6.4, 1.7 * len(axes) + 2.4), 3.6)
@@ -53,14 +53,16 @@ def parallel(
     low, high = min(values), max(values)
     heights = [[_height(axis, point[axis.key]) for axis in axes] for point in points]
     scaled = [(value - low) / ((high - low) or 1.0) for value in values]
-    colours = matplotlib.colormaps[COLOURS]
-    for i in np.argsort([-v if lower else v for v in values], kind="stable"):
-        goodness = 1 - scaled[i] if lower else scaled[i]
+    colours = LinearSegmentedColormap.from_list("reached", [WORST, BEST])
+    order = np.argsort([-v if lower else v for v in values], kind="stable")
+    for i in order:
+        goodness, best = 1 - scaled[i] if lower else scaled[i], i == order[-1]
         ax.plot(
             range(len(axes) + 1),
             [*heights[i], scaled[i]],
-            color=colours(0.95 * goodness),
-            alpha=0.35 + 0.6 * goodness,
+            color=FOUND if best else colours(goodness),
+            alpha=1 if best else 0.3 + 0.6 * goodness,
+            linewidth=2.4 if best else 1.2,
         )
     for x, axis in enumerate(axes):
         _ticks(ax, x, _marks(axis))

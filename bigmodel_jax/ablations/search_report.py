@@ -40,6 +40,7 @@ def make(
         found = [values[n] for n in order]
         figure = search_plots.parallel(axes, [points[n] for n in order], found, metric, lower)
         parts.append(picture("parallel", f"What each trial had, and its {metric}", figure))
+        parts.append(Paragraph("Orange is the best trial; the bluer the others, the better."))
     if shares:
         parts += [
             Paragraph(
@@ -67,7 +68,8 @@ def _table(study: Study, axes: Sequence[Axis], metric: str, order, values) -> Ta
         value = (
             Link(number(values[n]), path) if n in values else f"{number(pruned[n])} (ended early)"
         )
-        had = [overrides.shown(trial.variant.overrides[axis.key]) for axis in axes]
+        given = [trial.variant.overrides[axis.key] for axis in axes]
+        had = [f"{x:.4g}" if isinstance(x, float) else overrides.shown(x) for x in given]
         rows.append([trial.variant.name, value, *had])
     return Table(["trial", metric, *(axis.key for axis in axes)], rows, numbers=True)
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bigmodel_jax import summary
+from bigmodel_jax import environment, summary
 from bigmodel_jax.ablations import ablation, comparing, running, searching, statistics, trials
 from bigmodel_jax.ablations.config_file import ConfigFile
 from bigmodel_jax.errors import UserError
@@ -46,19 +46,20 @@ def file(tmp_path_factory):
     return ConfigFile(str(path), found["get_config"](), {})
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Without a page for each trial, which takes longer than the trial."""
-    monkeypatch.setattr(summary, "_report", lambda run: None)
+@pytest.fixture(scope="module", autouse=True)
+def quick():
+    """Without a page for each trial, which takes longer than it; code may be edited meanwhile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(summary, "_report", lambda run: None)
+        patch.setattr(environment, "stated", lambda: {})
+        yield
 
 
 @pytest.fixture(scope="module")
-def whole(file, tmp_path_factory):
+def whole(file, quick, tmp_path_factory):
     """The directory of an ablation that nobody disturbed."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(summary, "_report", lambda run: None)
-        workdir = tmp_path_factory.mktemp("whole")
-        ablation.perform(file, workdir, options(diff=DIFF, seeds=2), str(workdir / "data"))
+    workdir = tmp_path_factory.mktemp("whole")
+    ablation.perform(file, workdir, options(diff=DIFF, seeds=2), str(workdir / "data"))
     return workdir
 
 
@@ -172,6 +173,7 @@ def valley(config, workdir, *, on_evaluation, **_):
 def test_a_search_finds_the_valley_and_goes_on_as_if_never_stopped(file, tmp_path, monkeypatch):
     pytest.importorskip("optuna")
     monkeypatch.setattr(running, "train", valley)
+    monkeypatch.setattr(searching, "ENOUGH", 5)
     space = ["optimizer.lr=1e-6..1e-1 log", "optimizer.momentum=0.0,0.9"]
     asked = options(search="tpe", space=space, trials=25, metric="val/loss")
     searching.perform(file, tmp_path / "a", asked, str(tmp_path))
