@@ -83,7 +83,8 @@ def train(
             Checkpointer(folder.path / "checkpoints", plan.clock, **config["checkpoint"]) as keeper,
             Preemption() as preemption,
         ):
-            run = Run(plan, folder, keeper, preemption, data_dir, on_evaluation)
+            run = Run(plan, folder, keeper, preemption, data_dir)
+            run.on_evaluation = on_evaluation
             state = run.start()
             folder.write(plan.config, plan.source)  # only now: a refused resume changes nothing
             if run.origin is not None and jax.process_index() == 0:
@@ -110,18 +111,10 @@ class Run:
 
     writer: Writer
     observer: Observer
+    on_evaluation: Callable[[int, Mapping[str, float]], None]
 
-    def __init__(
-        self,
-        plan: Plan,
-        folder: RunDir,
-        keeper: Checkpointer,
-        preemption,
-        data_dir: str,
-        on_evaluation,
-    ):
+    def __init__(self, plan: Plan, folder: RunDir, keeper: Checkpointer, preemption, data_dir: str):
         self.plan, self.folder, self.keeper, self.preemption = plan, folder, keeper, preemption
-        self.on_evaluation = on_evaluation
         self.config, self.source = plan.config, plan.source
         self.actor = self.source if self.config["actor"] else None
         self.k = self.config["repeat"]
