@@ -13,6 +13,7 @@ from bigmodel_jax import environment, summary
 from bigmodel_jax.ablations import ablation, comparing, running, searching, statistics, trials
 from bigmodel_jax.ablations.config_file import ConfigFile
 from bigmodel_jax.errors import UserError
+from tests.test_browser import BROWSER, browse
 
 FILE = """
 from tests.strains import batch_norm
@@ -85,6 +86,14 @@ def test_the_report_holds_the_means_of_the_runs_and_leads_to_each(whole):
     assert (whole / "report.html").read_text().count(
         "<svg"
     ) == 5  # variants; loss and accuracy, twice
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium, chromium-browser or google-chrome here")
+def test_a_browser_draws_the_report_and_every_link_leads_to_a_trial(whole, tmp_path):
+    done = browse(tmp_path, whole / "report.html", "--dump-dom")
+    assert done.returncode == 0 and "CONSOLE" not in done.stderr
+    links = re.findall(r'<a href="([^"]+)/report.html">[\d.]+</a>', done.stdout)
+    assert len(links) == 4 and all((whole / link / "config.json").is_file() for link in links)
 
 
 def test_a_finished_trial_is_not_run_again(whole, file, monkeypatch):
