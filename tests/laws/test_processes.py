@@ -2,17 +2,14 @@
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
-from bigmodel_jax.checkpoint import all_steps
-from tests.laws.harness import assert_same_bits, saved_arrays
+from tests.laws.harness import saved_arrays
 
 SCRIPT = """
 import json, sys, jax
@@ -117,62 +114,3 @@ def test_the_local_launcher_runs_the_same_command_in_several_processes(tmp_path)
         [*launcher, "--", *arguments, "--config.seed=1"], capture_output=True, text=True
     )
     assert bad.returncode == 1 and "seed: 0 -> 1" in bad.stderr and "process 1" in bad.stderr
-
-
-def newest(workdir):
-    return max(all_steps(workdir / "checkpoints"), default=0)
-
-
-def started(workdir, data_dir, *words):
-    """launch/local.py with two processes, once they have saved a new checkpoint; and their ids."""
-    before = newest(workdir)
-    command = [
-        sys.executable, "launch/local.py", "--processes=2", *words, "--config=configs/imdb.py:lstm,tiny",
-        f"--workdir={workdir}", "--", f"--data_dir={data_dir}", "--config.duration=60 steps",
-        "--config.checkpoint.every=5 steps", "--config.log_every=5 steps",
-        "--stopped_exit_code=75",
-    ]  # fmt: skip
-    launcher = subprocess.Popen(
-        command,
-        env={**os.environ, "BIGMODEL_ALLOCATOR": "default"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    while newest(workdir) <= before:
-        assert launcher.poll() is None, launcher.communicate()[0]
-        time.sleep(0.01)
-    children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children")
-    return launcher, [int(number) for number in children.read_text().split()]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("index", [0, 1])
-def test_one_killed_ends_the_others_and_the_restarted_run_has_the_same_bits(index, tmp_path):
-    straight, _ = started(tmp_path / "straight", tmp_path / "data")
-    output = straight.communicate(timeout=240)[0]
-    assert straight.returncode == 0, output
-    launcher, processes = started(tmp_path / "killed", tmp_path / "data")
-    os.kill(processes[index], signal.SIGKILL)
-    begun = time.monotonic()
-    output = launcher.communicate(timeout=60)[0]
-    assert launcher.returncode == 137 and time.monotonic() - begun < 20, output
-    assert f"process {index} of 2 was killed by SIGKILL" in output
-    assert f"error: Process {index} was killed" in output  # says the one that was left
-    launcher, processes = started(tmp_path / "killed", tmp_path / "data", "--restarts=1")
-    os.kill(processes[1 - index], signal.SIGKILL)
-    output = launcher.communicate(timeout=240)[0]
-    assert launcher.returncode == 0 and "starting all 2 processes again" in output, output
-    assert "going on from step" in output
-    assert_same_bits(*(saved_arrays(tmp_path / name, 60) for name in ("killed", "straight")))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("whom", ["one of the processes", "the launcher"])
-def test_sigterm_to_one_saves_on_all(whom, tmp_path):
-    launcher, processes = started(tmp_path / "run", tmp_path / "data", "--restarts=1")
-    os.kill(processes[1] if whom == "one of the processes" else launcher.pid, signal.SIGTERM)
-    output = launcher.communicate(timeout=60)[0]
-    assert "Asked to stop: saved step" in output, output
-    assert launcher.returncode == 75 and "starting all" not in output
-    assert f"saved step {newest(tmp_path / 'run')};" in output
