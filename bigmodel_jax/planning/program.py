@@ -92,7 +92,9 @@ def devices_of(topology: Topology) -> list[Any]:
     """The devices of a topology; those of GPUs and CPUs are pretended ones of this machine."""
     if topology.platform == "tpu":
         try:
-            return list(topologies.get_topology_desc(topology.name, "tpu").devices)
+            several = {"num_slices": topology.slices} if topology.slices > 1 else {}
+            name = topology.name[topology.name.index(topology.kind) :]
+            return list(topologies.get_topology_desc(name, "tpu", **several).devices)
         except Exception as error:  # whatever the plugin raises
             raise UserError(
                 f"--topology={topology.name}: XLA's TPU compiler gives no such devices "
