@@ -93,7 +93,9 @@ def main() -> None:
     if asked.worker:
         print(json.dumps(measure(asked.config, asked.data_dir)))
         return
-    print(f"{'':10}{'ms planned':>12}{'ms':>10}{'ratio':>7}{'MiB planned':>13}{'MiB':>9}{'ratio':>7}")
+    print(
+        f"{'':10}{'ms planned':>12}{'ms':>10}{'ratio':>7}{'MiB planned':>13}{'MiB':>9}{'ratio':>7}"
+    )
     for name in [asked.config] if asked.config else CONFIGS:
         command = [sys.executable, __file__, "--worker", f"--config={name}"]
         command.append(f"--data_dir={asked.data_dir}")
