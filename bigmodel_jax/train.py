@@ -49,6 +49,7 @@ def train(
     profile: str = "",
     hang_minutes: float = 30.0,
     on_stop: Callable[[], None] = lambda: None,
+    preemption: Preemption | None = None,
 ) -> TrainState:
     """Trains as `config` says, going on from `workdir` if it holds a checkpoint.
 
@@ -56,6 +57,7 @@ def train(
         profile: steps to trace, "100:110".
         hang_minutes: without a step, after which the stacks of all threads are shown; 0 is never.
         on_stop: called where the run was asked to stop and has saved, before its end.
+        preemption: what asks it to stop; by default SIGTERM and Ctrl-C.
 
     Returns:
         The last state. What was measured is in the run's directory.
@@ -78,9 +80,9 @@ def train(
         folder.check(plan.config, allow_changed_config)
         with (
             Checkpointer(folder.path / "checkpoints", plan.clock, **config["checkpoint"]) as keeper,
-            Preemption() as preemption,
+            preemption or Preemption() as asked,
         ):
-            run = Run(plan, folder, keeper, preemption, data_dir)
+            run = Run(plan, folder, keeper, asked, data_dir)
             state = run.start()
             folder.write(plan.config, plan.source)  # only now: a refused resume changes nothing
             if run.origin is not None and jax.process_index() == 0:
