@@ -82,6 +82,13 @@ def find_config(name: str) -> str:
     raise UserError(f"There is no config {path!r}. There are: {', '.join(sorted(known))}.")
 
 
+def default_workdir(config: str) -> str:
+    """runs/<config>[-<variant>] of "configs/imdb.py:lstm,seed=3" -> runs/imdb-lstm-seed=3."""
+    path, _, arg = config.partition(":")
+    words = [word.replace("/", "-") for word in arg.split(",") if word]  # fold=2/5 is one folder
+    return str(Path("runs") / "-".join([Path(path).stem, *words]))
+
+
 def _parse(argv):
     """absl's parser, with every error of a flag or a config as a UserError."""
     argv = list(argv)

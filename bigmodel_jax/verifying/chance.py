@@ -16,15 +16,15 @@ def removed(config: Mapping, data_dir: str) -> dict[str, Any]:
     Raises:
         DoesNotApply: its loss is drawn all the same (a masked token, say), or it has several.
     """
-    if "name" not in config["optimizer"] or config["actor"]:
-        raise DoesNotApply("several players or an actor make its batches as they go")
+    if "name" not in config["optimizer"]:
+        raise DoesNotApply("several players take turns in a step")
+    if config["actor"] or config["data"]["name"] == "nothing":
+        raise DoesNotApply("an environment makes its batches")
     kept = {k: v for k, v in config["model"].items() if "dropout" not in k and k != "drop_path"}
     config = {**config, "model": kept}
     with stepping.opened(stepping.streaming(config), data_dir) as stepper:
         task, variables = stepper.plan.task, stepper.start().variables
         batch = sharding.put(stepper.plan.source.batch(0), stepper.plan.mesh)
-        if not hasattr(task, "loss"):
-            raise DoesNotApply("its task makes its steps by itself")
 
         @jax.jit
         def loss(key):

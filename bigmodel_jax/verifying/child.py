@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.verifying.finding import DoesNotApply, Finding
 
@@ -22,7 +24,13 @@ SHOWN = 15  # lines of what a process that fails has said
 
 
 def train(subject, name: str, config: Mapping, kill: int = 0) -> None:
-    """Trains into the subject's folder; with `kill`, until that dispatch, at which it is killed."""
+    """Trains into the subject's folder; with `kill`, until that dispatch, at which it is killed.
+
+    Raises:
+        DoesNotApply: its devices are this process's alone.
+    """
+    if jax.default_backend() == "tpu":
+        raise DoesNotApply("a TPU is one process's at a time, and this process has it")
     task = {"config": config, "workdir": str(subject.folder / name), "kill": kill}
     _run(subject, name, task, [{}], expected=-9 if kill else 0)
 

@@ -18,8 +18,6 @@ LAWS = (
     "repeated", "stopped", "killed", "restored", "resident", "dispatches", "evaluated", "shares",
     "devices", "processes", "accumulated", "remat", "scan",
 )  # fmt: skip
-# Where there is no second device, these have pretended ones in a process of their own.
-ON_SEVERAL = ("devices", "processes")
 
 
 class Verdict(NamedTuple):
@@ -66,10 +64,11 @@ def verify(subject: Subject, laws: Sequence[str] = LAWS) -> Iterator[Verdict]:
 
 
 def _check(subject: Subject, law: str) -> Finding:
+    """Where devices are lacking, or are none that two processes can have, those of a child are pretended."""
     import jax
 
-    alone = len(jax.devices()) == 1 or (law == "processes" and jax.default_backend() != "cpu")
-    if law in ON_SEVERAL and alone and not (law == "processes" and jax.default_backend() == "cpu"):
+    pretended = {"devices": len(jax.devices()) == 1, "processes": jax.default_backend() != "cpu"}
+    if pretended.get(law):
         return child.check(subject, law)
     return module(law).check(subject)
 
