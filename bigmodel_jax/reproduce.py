@@ -17,11 +17,12 @@ import re
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
 from bigmodel_jax.errors import UserError
-from bigmodel_jax.runtime import DATA_DIR, find_config, run_main
+from bigmodel_jax.runtime import find_config, run_main
 
 
 def define_flags() -> None:
@@ -37,39 +38,40 @@ def define_flags() -> None:
 
 
 def main() -> None:
-    options = flags.FLAGS
+    if not reproduce(flags.FLAGS):
+        sys.exit(1)
+
+
+def reproduce(options: Any) -> bool:
+    """Does what the flags say; whether all that was to run did, and passed."""
     if bool(options.config) + bool(options.all) + bool(options.readme) != 1:
         raise UserError(
             "--config=configs/NAME.py:variant, --all or --readme=FILE: one of the three."
         )
     for name, where in (("quick", "all"), ("record", "config"), ("runs", "config")):
-        if options[name].value and not options[where].value:
+        if getattr(options, name) and not getattr(options, where):
             raise UserError(f"--{name} is for --{where}.")
     from bigmodel_jax.reproducing import expected, table
 
     folder = Path(find_config("configs/imdb.py")).parent
     if options.readme:
         table.fill(Path(options.readme), expected.every(folder))
-        return
+        return True
     if options.all:
         chosen = sorted(expected.every(folder), key=lambda result: result.minutes)
-        fine = _all(chosen, _seconds(options.quick))
-    else:
-        path, _, variant = options.config.partition(":")
-        config = Path(path)
-        if options.record:
-            _record(config, variant)
-            return
-        fine = all([_compare(result) for result in expected.find(config, variant)])
-    if not fine:
-        sys.exit(1)
+        return within(_seconds(options.quick), chosen, options)
+    path, _, variant = options.config.partition(":")
+    if options.record:
+        _record(Path(path), variant, options)
+        return True
+    return all([_compare(result, options) for result in expected.find(Path(path), variant)])
 
 
-def _all(chosen, budget: float) -> bool:
-    """Runs what fits, the cheapest first; whether all that ran passed."""
+def within(budget: float, chosen, options) -> bool:
+    """Runs those of the results, the cheapest first, that the seconds let; whether all of them passed."""
     began, fine, skipped = time.monotonic(), True, []
     for result in chosen:
-        needed = 60 * result.minutes * flags.FLAGS.seeds
+        needed = 60 * result.minutes * options.seeds
         left = budget - (time.monotonic() - began)
         if needed > left:
             skipped.append(
@@ -78,21 +80,21 @@ def _all(chosen, budget: float) -> bool:
             )
             continue
         try:
-            fine &= _compare(result)
+            fine &= _compare(result, options)
         except UserError as error:
             print(f"NOT RUN: {result.name}: {error}", flush=True)
             fine = False
     print("\n".join(skipped), flush=True)
     if len(skipped) == len(chosen):
-        raise UserError(f"Nothing fits --quick={flags.FLAGS.quick}.")
+        raise UserError(f"Nothing fits --quick={options.quick}.")
     return fine
 
 
-def _compare(result) -> bool:
+def _compare(result, options) -> bool:
     """Runs the seeds of a result, says what came of them; whether they pass."""
     from bigmodel_jax.reproducing import bands, causes
 
-    outcomes = _outcomes(result.config, result.arg, result.content["metric"])
+    outcomes = _outcomes(result.config, result.arg, result.content["metric"], options)
     mean = sum(x.value for x in outcomes) / len(outcomes)
     band = bands.band(result.values, len(outcomes))
     passed = band.holds(mean)
@@ -115,11 +117,10 @@ def _compare(result) -> bool:
     return passed
 
 
-def _outcomes(config: Path, arg, metric: str):
+def _outcomes(config: Path, arg, metric: str, options):
     """What the runs gave: those of --runs, or one for each seed, run now."""
     from bigmodel_jax.reproducing import running
 
-    options = flags.FLAGS
     if options.runs:
         return [running.read(Path(path).expanduser(), metric) for path in options.runs]
     outcomes = []
@@ -127,25 +128,25 @@ def _outcomes(config: Path, arg, metric: str):
         workdir = running.folder_of(config, arg(seed), options.workdir)
         if (workdir / "results").is_dir():
             print(f"NOTE: {workdir} was run before; remove it to run it again.", flush=True)
-        running.run(config, arg(seed), workdir, DATA_DIR.value)
+        running.run(config, arg(seed), workdir, options.data_dir)
         outcomes.append(running.read(workdir, metric))
     return outcomes
 
 
-def _record(config: Path, variant: str) -> None:
+def _record(config: Path, variant: str, options) -> None:
     """Runs the seeds, and writes what they gave."""
     from bigmodel_jax.reproducing import expected
 
     if not variant:
         raise UserError(f"Which variant of {config.name} to record? --config={config}:VARIANT.")
     known = next((x for x in expected.read(config) if x.variant == variant), None)
-    metric = flags.FLAGS.metric or (known.content["metric"] if known else "")
+    metric = options.metric or (known.content["metric"] if known else "")
     if not metric:
         raise UserError(f"{config.name}:{variant} has no result yet: --metric=test/accuracy, say.")
     command = f"python -m bigmodel_jax.main --config=configs/{config.name}:{variant},seed=SEED"
     command = known.content["command"] if known else command
     given = {"metric": metric, "command": command}
-    outcomes = _outcomes(config, expected.Expected(config, variant, given).arg, metric)
+    outcomes = _outcomes(config, expected.Expected(config, variant, given).arg, metric, options)
     date = datetime.date.today().isoformat()
     result = expected.entry(metric, command, outcomes, date)
     file = expected.write(config, variant, result)

@@ -6,10 +6,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from absl import flags
 
 from bigmodel_jax import reproduce
 from bigmodel_jax.errors import UserError
@@ -86,14 +86,14 @@ def test_runs_that_nobody_can_have_again_or_that_differ_are_not_recorded():
         recorded(outcome(), outcome(1, commit="other"))
 
 
+def options(**given):
+    usual = dict(config=None, seeds=1, all=False, quick="", record=False, metric="", runs=[])
+    return SimpleNamespace(**{**usual, "workdir": "runs", "readme": "", "data_dir": None, **given})
+
+
 @pytest.fixture
-def played(monkeypatch, tmp_path):
+def played(monkeypatch):
     """Runs that cost nothing: each gives what `values` says of its config; `ran` lists them."""
-    options = flags.FlagValues()
-    monkeypatch.setattr(flags, "FLAGS", options)
-    reproduce.define_flags()
-    options.mark_as_parsed()
-    options.workdir = str(tmp_path)
     values, ran = {}, []
     monkeypatch.setattr(running, "run", lambda config, arg, *_: ran.append(f"{config.name}:{arg}"))
     monkeypatch.setattr(running, "read", lambda *_: outcome(value=values.get(ran[-1], 0.9786)))
@@ -109,20 +109,28 @@ def result(name, minutes, **changes):
 def test_a_budget_takes_the_cheapest_and_says_what_it_leaves(played, capsys):
     values, ran = played
     chosen = [result("a.py", [1.0, 3.0]), result("b.py", [7.0]), result("c.py", [9.0])]
-    assert reproduce._all(chosen, budget=60 * 8)
+    assert reproduce.within(60 * 8, chosen, options())
     assert ran == ["a.py:mlp,seed=0", "b.py:mlp,seed=0"]
     out = capsys.readouterr().out
     assert out.count("pass: ") == 2 and "skipped: c.py:mlp took 9.0 minutes then, and 8.0" in out
     assert "97.86 % (seed 0), expected 96.88 % to 98.84 % (1% of the value, of one seed)" in out
     assert "the recorded value, to its last digit" in out
+    with pytest.raises(UserError, match="Nothing fits"):
+        reproduce.within(1, chosen, options(quick="1s"))
     values["a.py:mlp,seed=0"] = 0.5
-    assert not reproduce._all(chosen[:1], budget=600)
+    assert not reproduce.within(600, chosen[:1], options())
     assert re.search(r"FAIL: a.py:mlp .*\n  probable cause: ", capsys.readouterr().out)
 
 
-def test_bad_flags_are_refused_in_one_sentence(played):
-    with pytest.raises(UserError, match="one of the three"):
-        reproduce.main()
+def test_bad_flags_are_refused_in_one_sentence():
+    for given, message in (
+        ({}, "one of the three"),
+        ({"config": "x", "all": True}, "one of the three"),
+        ({"all": True, "record": True}, "--record is for --config"),
+        ({"config": "x", "quick": "9m"}, "--quick is for --all"),
+    ):
+        with pytest.raises(UserError, match=message):
+            reproduce.reproduce(options(**given))
     assert reproduce._seconds("1.5m") == 90 and reproduce._seconds("") == float("inf")
     with pytest.raises(UserError, match="no time such as 90s"):
         reproduce._seconds("soon")
