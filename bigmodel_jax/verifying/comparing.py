@@ -73,5 +73,9 @@ def runs(a: Path, b: Path, step: int) -> tuple[float, str, str]:
 
 def relative_distance(a, b) -> float:
     """|a - b| / |b| over all leaves together."""
-    a, b = (np.concatenate([np.ravel(x) for x in by_path(t).values()]) for t in (a, b))
+
+    def whole(tree):
+        return np.concatenate([np.ravel(x).astype(np.float64) for x in by_path(tree).values()])
+
+    a, b = whole(a), whole(b)
     return float(np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-12))

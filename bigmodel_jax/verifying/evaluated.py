@@ -14,7 +14,8 @@ from bigmodel_jax.verifying.finding import DoesNotApply, Finding, rounding
 from bigmodel_jax.verifying.subject import Subject
 
 EXAMPLES = 200  # of the training part: the test part is looked at by nobody but a run, at its end
-COUNTS = ("examples", "tokens")
+ONCE = "times that an example is counted"
+COUNTS = ("examples", "tokens", ONCE)
 SIZES = (24, 56, 256)  # none divides EXAMPLES: the last batch is padded
 
 
@@ -43,11 +44,11 @@ def check(subject: Subject) -> Finding:
             given = {**options, "split": split, "batch_size": size}
             evaluator = build("evals", given, **runtime)
             found.append(_numbers(evaluator, evaluator.run(variables)))
-    counted = {**found[0], "examples": evaluator.source.examples}
-    distances = [_distance(other, counted) for other in found]
+    once = {**found[0], **({ONCE: 1.0} if ONCE in found[0] else {})}
+    distances = [_distance(other, once) for other in found]
     difference, where = max(distances, key=lambda pair: np.nan_to_num(pair[0], nan=np.inf))
     sizes = ", ".join(map(str, SIZES))
-    what = f"{name}'s {len(counted)} numbers of {split}, at batch sizes {sizes}"
+    what = f"{name}'s {len(once)} numbers of {split}, at batch sizes {sizes}"
     return Finding(what, difference, rounding(subject.config), where)
 
 
@@ -63,13 +64,11 @@ def part(plan) -> str:
 
 
 def _numbers(evaluator, metrics: Mapping[str, float]) -> dict[str, float]:
-    """The metrics, and how many examples and tokens were counted."""
+    """The metrics, and how much was counted."""
     details = evaluator.details
-    numbers = {**metrics, "examples": details.get("examples", evaluator.source.examples)}
-    if "tokens" in details:
-        numbers["tokens"] = details["tokens"]
+    numbers = {**metrics, **{k: details[k] for k in COUNTS if k in details}}
     if "confusion_matrix" in details:
-        numbers["examples"] = int(np.sum(details["confusion_matrix"]))
+        numbers[ONCE] = float(np.sum(details["confusion_matrix"])) / evaluator.source.examples
     return numbers
 
 
