@@ -84,7 +84,7 @@ def within(budget: float, chosen, options) -> bool:
         except UserError as error:
             print(f"NOT RUN: {result.name}: {error}", flush=True)
             fine = False
-    print("\n".join(skipped), flush=True)
+    print("".join(f"{line}\n" for line in skipped), end="", flush=True)
     if len(skipped) == len(chosen):
         raise UserError(f"Nothing fits --quick={options.quick}.")
     return fine
@@ -126,9 +126,10 @@ def _outcomes(config: Path, arg, metric: str, options):
     outcomes = []
     for seed in range(options.seeds):
         workdir = running.folder_of(config, arg(seed), options.workdir)
-        if (workdir / "results").is_dir():
+        if running.finished(workdir, metric):  # left alone: it says itself of which code it is
             print(f"NOTE: {workdir} was run before; remove it to run it again.", flush=True)
-        running.run(config, arg(seed), workdir, options.data_dir)
+        else:
+            running.run(config, arg(seed), workdir, options.data_dir)
         outcomes.append(running.read(workdir, metric))
     return outcomes
 

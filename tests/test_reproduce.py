@@ -96,6 +96,7 @@ def played(monkeypatch):
     """Runs that cost nothing: each gives what `values` says of its config; `ran` lists them."""
     values, ran = {}, []
     monkeypatch.setattr(running, "run", lambda config, arg, *_: ran.append(f"{config.name}:{arg}"))
+    monkeypatch.setattr(running, "finished", lambda *_: False)
     monkeypatch.setattr(running, "read", lambda *_: outcome(value=values.get(ran[-1], 0.9786)))
     return values, ran
 

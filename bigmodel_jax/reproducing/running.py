@@ -56,16 +56,27 @@ def read(workdir: Path, metric: str) -> Outcome:
     Raises:
         UserError: it has no such result.
     """
-    evaluator, _, key = metric.partition("/")
-    config = rundir.read_config(workdir)
-    result = workdir / "results" / f"{evaluator}.json"
-    metrics = json.loads(result.read_text())["metrics"] if result.is_file() else {}
+    config, result, key = (
+        rundir.read_config(workdir),
+        _result(workdir, metric),
+        metric.partition("/")[2],
+    )
+    metrics = _json(result)["metrics"] if result.is_file() else {}
     if key not in metrics:
         raise UserError(f"{workdir} has no result {metric}: it has not ended, or has no evaluator.")
     about, environment = _json(workdir / "about.json"), _json(workdir / "environment.json")
     began = datetime.datetime.fromisoformat(about["began"]).timestamp()
     minutes = (result.stat().st_mtime - began) / 60
     return Outcome(config["seed"], metrics[key], minutes, config, about, environment)
+
+
+def finished(workdir: Path, metric: str) -> bool:
+    """Whether a run has a result for `read`."""
+    return _result(workdir, metric).is_file()
+
+
+def _result(workdir: Path, metric: str) -> Path:
+    return workdir / "results" / f"{metric.partition('/')[0]}.json"
 
 
 def _json(path: Path) -> dict[str, Any]:

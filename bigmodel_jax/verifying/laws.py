@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import io
+import math
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -34,7 +35,10 @@ class Verdict(NamedTuple):
         return self.word != "FAILS"
 
     def as_json(self) -> dict[str, Any]:
+        """What JSON can hold: an infinite difference is a string."""
         finding = self.finding._asdict() if self.finding else {"compared": self.words}
+        if not math.isfinite(finding.get("difference", 0)):
+            finding["difference"] = str(finding["difference"])
         rest = {"law": self.law, "verdict": self.word, "seconds": round(self.seconds, 2)}
         return {**rest, **finding}
 
