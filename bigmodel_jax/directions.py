@@ -65,7 +65,13 @@ def adafactor(decay_rate: float = 0.8, min_dim_size_to_factor: int = 128):
     )
 
 
-def muon(beta: float = 0.95, ns_steps: int = 5, b1: float = 0.9, b2: float = 0.999):
+def muon(
+    beta: float = 0.95,
+    ns_steps: int = 5,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    mu_dtype: str | None = None,
+):
     """Muon (Jordan et al. 2024) for matrices named `kernel`; Adam for all other parameters."""
 
     def dimensions(params):
@@ -81,6 +87,7 @@ def muon(beta: float = 0.95, ns_steps: int = 5, b1: float = 0.9, b2: float = 0.9
         ns_steps=ns_steps,
         adam_b1=b1,
         adam_b2=b2,
+        mu_dtype=mu_dtype,
         muon_weight_dimension_numbers=dimensions,
     )
     return optax.chain(tx, optax.scale(-1.0))  # its sign and rate of 1 taken back

@@ -5,7 +5,7 @@
     python -m bigmodel_jax.plan --config=... --topology=v5p:4x4x4 --search
 
 The step is compiled here for the devices of --topology: by XLA's own compiler for TPUs (needs `pip
-install libtpu`, and no TPU), for GPUs and CPUs by the one for pretended CPU devices, whose temporaries
+install 'jax[tpu]'`, and no TPU), for GPUs and CPUs by the one for pretended CPU devices, whose temporaries
 stand in for a GPU's. Work is counted from the program, the time is a roofline: a bound, not a promise.
 --search tries meshes and what is recomputed, and ranks them. Where the data are not here, their shapes
 are config.data's own.

@@ -33,7 +33,7 @@ RULES: dict[str, Any] = {
     "heads": "tensor",
     "groups": "tensor",
     "head_dim": None,
-    "vocab": "tensor",
+    "vocab": ("tensor", "stage"),  # else each stage would do all of its products
     "positions": None,
     "layers": "stage",
     "classes": None,
@@ -130,11 +130,12 @@ def abstract(init, mesh: Mesh):
 
     Raises:
         UserError: a parameter names an unknown axis, or has a dimension that its mesh axes do not
-            divide.
+            divide; the mesh has stages, and no parameter has layers to split over them.
     """
     boxed = jax.eval_shape(init)
     named = axis_names(boxed)
     rules = dict(nn.get_logical_axis_rules())
+    layered: set[str] = set()
 
     def place(path, x):
         used: set[str] = set()
@@ -154,9 +155,16 @@ def abstract(init, mesh: Mesh):
                 )
             used |= set(present)
             spec.append(present or None)
+            layered.update(present if name == "layers" else ())
         return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=NamedSharding(mesh, P(*spec)))
 
-    return trees.map_paths(place, jax.eval_shape(lambda: unbox(init())))
+    placed = trees.map_paths(place, jax.eval_shape(lambda: unbox(init())))
+    if mesh.shape["stage"] > 1 and "stage" not in layered:
+        raise UserError(
+            f"config.mesh has {mesh.shape['stage']} stages, but the model has no scanned layers to split "
+            "between them: set config.model.scan=True where it has that field, or leave out stage."
+        )
+    return placed
 
 
 def follow(tree, params, mesh: Mesh):

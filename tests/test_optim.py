@@ -80,6 +80,21 @@ def test_each_optimizer_makes_the_loss_fall(name):
     assert rows[-1]["loss"].total < 0.95 * rows[0]["loss"].total
 
 
+@pytest.mark.parametrize("name", ["adam", "lion", "muon"])
+def test_first_moments_in_bfloat16_take_half_the_bytes_and_end_as_low(name):
+    half, rows = run(dict(name=name, lr=0.02, mu_dtype="bfloat16"), 20)
+    whole, want = run(dict(name=name, lr=0.02), 20)
+    kept = [sum(x.nbytes for x in jax.tree.leaves(state.slots)) for state in (whole, half)]
+    assert kept[0] - kept[1] == sum(x.nbytes for x in jax.tree.leaves(whole.params)) / 2
+    np.testing.assert_allclose(rows[-1]["loss"].total, want[-1]["loss"].total, rtol=0.02)
+
+
+def test_adafactor_keeps_sums_of_rows_and_columns_of_a_large_kernel():
+    params = {"a": {"kernel": jnp.ones((256, 128))}}
+    memory = optim.build(dict(name="adafactor", lr=0.1), CLOCK, params).init(params)
+    assert sum(x.size for x in jax.tree.leaves(memory)) < 256 + 128 + 10
+
+
 def test_frozen_parameters_do_not_move_and_take_no_memory():
     state, _ = run(dict(name="adam", lr=0.1, freeze=("a/bias",)))
     assert np.array_equal(state.params["a"]["bias"], np.ones(4))

@@ -63,6 +63,7 @@ def test_a_mesh_axis_splits_only_one_dimension_of_a_parameter():
         ),
         (("vocab", None), {"tensor": 8}, None, "dimension 12 does not divide over 8 devices"),
         (("vocab", None), {"data": 8}, {"vocb": "fsdp"}, "logical axis 'vocb'"),
+        (("vocab", None), {"data": 2, "stage": 4}, None, "4 stages, but the model has no scanned"),
         (("vocab", None), {"data": 8}, {"vocab": "fdsp"}, "mesh axis 'fdsp'. Did you mean 'fsdp'"),
     ],
 )

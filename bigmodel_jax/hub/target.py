@@ -14,7 +14,7 @@ from bigmodel_jax.hub.settings import Unlike
 # Fields of our models that say nothing about what is computed once training is over.
 FREE = {
     "name", "parent", "head", "num_classes", "pooling", "dropout", "embed_dropout", "word_dropout",
-    "scan", "remat", "dtype", "param_dtype", "max_length", "vocabulary_size", "drop_path", "momentum",
+    "scan", "remat", "microbatches", "dtype", "param_dtype", "max_length", "vocabulary_size", "drop_path", "momentum",
     "zero_init",
 }  # fmt: skip
 OF_HEADS = ("head", "pooling")

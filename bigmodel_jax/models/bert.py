@@ -46,7 +46,7 @@ class Model(nn.Module):
             as they are.
         dropout: on the embedded text, on what each half of a block adds, on what the classifier sees.
         embed_dropout, word_dropout: see nn/disturb.py.
-        scan, remat: how the layers are compiled, see nn/transformer.py.
+        scan, remat, microbatches: how the layers are compiled, see nn/transformer.py.
     """
 
     vocabulary_size: int = None  # pyright: ignore - filled from the data
@@ -71,6 +71,7 @@ class Model(nn.Module):
     word_dropout: float = 0.0
     scan: bool = False
     remat: Remat = "none"
+    microbatches: int = 1
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
 
@@ -101,7 +102,8 @@ class Model(nn.Module):
         if not self.norm_first:
             self.embed_norm = norm()
         last = norm if self.norm_first else None
-        self.encoder = Stack(self.num_layers, block, last, scan=self.scan, remat=self.remat)
+        compiled = (self.scan, self.remat, self.microbatches)
+        self.encoder = Stack(self.num_layers, block, last, (None,), *compiled)
 
         self.drop = nn.Dropout(self.dropout)
         if self.head == "lm":

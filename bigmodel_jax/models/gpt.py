@@ -49,7 +49,7 @@ class Model(nn.Module):
         pooling: of the hidden states for a class (nn/pooling.py).
         dropout: on the embedded text, on what each half of a block adds, on what the classifier sees.
         embed_dropout, word_dropout: see nn/disturb.py.
-        scan, remat: how the layers are compiled, see nn/transformer.py.
+        scan, remat, microbatches: how the layers are compiled, see nn/transformer.py.
     """
 
     vocabulary_size: int = None  # pyright: ignore - filled from the data
@@ -84,6 +84,7 @@ class Model(nn.Module):
     word_dropout: float = 0.0
     scan: bool = False
     remat: Remat = "none"
+    microbatches: int = 1
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
 
@@ -131,7 +132,8 @@ class Model(nn.Module):
         fields = {"out_norms": self.out_norms, "dropout": self.dropout}
         block = functools.partial(Block, attention, mlp, norm, **fields)
         windows = self.window if isinstance(self.window, tuple) else (self.window,)
-        self.decoder = Stack(self.num_layers, block, norm, windows, self.scan, self.remat)
+        compiled = (self.scan, self.remat, self.microbatches)
+        self.decoder = Stack(self.num_layers, block, norm, windows, *compiled)
 
         self.drop = nn.Dropout(self.dropout)
         if self.head == "lm" and not self.tied:

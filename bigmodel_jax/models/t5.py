@@ -48,7 +48,7 @@ class Model(nn.Module):
         logit_scale: of the hidden states before the head; T5 1.0, whose head is tied, has
             width ** -0.5.
         dropout: on the embedded texts, and on what each part of a block adds.
-        scan, remat: how the layers are compiled, see nn/transformer.py.
+        scan, remat, microbatches: how the layers are compiled, see nn/transformer.py.
     """
 
     vocabulary_size: int = None  # pyright: ignore - filled from the data
@@ -73,6 +73,7 @@ class Model(nn.Module):
     dropout: float = 0.0
     scan: bool = False
     remat: Remat = "none"
+    microbatches: int = 1
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
 
@@ -118,7 +119,8 @@ class Model(nn.Module):
         def stack(num_layers, causal, **more):
             own = functools.partial(SelfAttention, self.num_heads, causal=causal, **attention)
             block = functools.partial(Block, own, mlp, norm, **fields, **more)
-            return Stack(num_layers, block, last, scan=self.scan, remat=self.remat)
+            compiled = (self.scan, self.remat, self.microbatches)
+            return Stack(num_layers, block, last, (None,), *compiled)
 
         self.encoder = stack(self.num_layers, False)
         self.decoder = stack(self.num_decoder_layers or self.num_layers, True, cross=cross)

@@ -39,7 +39,7 @@ class Model(nn.Module):
         pooling: "first", a class token; or "mean", over patches, without one.
         dropout: on the embedded patches, on what each half of a block adds.
         drop_path: rate at which the last block's halves are skipped (nn/transformer.py:Stack).
-        scan, remat: how the layers are compiled, see nn/transformer.py.
+        scan, remat, microbatches: how the layers are compiled, see nn/transformer.py.
     """
 
     num_classes: int = None  # pyright: ignore - filled from the data
@@ -60,6 +60,7 @@ class Model(nn.Module):
     drop_path: float = 0.0
     scan: bool = False
     remat: Remat = "none"
+    microbatches: int = 1
     dtype: DTypeLike = jnp.float32
     param_dtype: DTypeLike = jnp.float32
 
@@ -124,8 +125,8 @@ class Model(nn.Module):
         mlp = functools.partial(mlps.MLP, mlp_dim, kind=self.mlp, **fields)
         norm = functools.partial(LayerNorm, epsilon=self.norm_epsilon, **dtypes)
         block = functools.partial(Block, attention, mlp, norm, dropout=dropout)
-        compiled: dict[str, Any] = {"scan": self.scan, "remat": self.remat}
-        return Stack(num_layers, block, norm, drop_path=drop_path, **compiled)
+        compiled = (self.scan, self.remat, self.microbatches)
+        return Stack(num_layers, block, norm, (None,), *compiled, drop_path=drop_path)
 
     def __call__(self, image: jax.Array, *, train: bool = False) -> jax.Array:
         """Logits of classes `[batch, num_classes]` float32, or the pooled image `[batch, width]`.

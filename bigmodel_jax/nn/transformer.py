@@ -1,4 +1,4 @@
-"""Blocks of attention and an MLP, and stacks of them, unrolled or scanned."""
+"""Blocks of attention and an MLP, and stacks of them, unrolled, scanned or in stages."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -11,6 +11,7 @@ import numpy as np
 from bigmodel_jax import sharding
 from bigmodel_jax.errors import UserError, nearest
 from bigmodel_jax.nn.drop_path import DropPath, rates
+from bigmodel_jax.nn.pipeline import count_of, pipeline
 
 Remat = Literal["none", "full", "dots"]
 
@@ -100,6 +101,8 @@ class Stack(nn.Module):
             does not grow with the depth.
         remat: what the backward pass computes anew instead of keeping it: "none"; "full", all but
             the input of each block; "dots", all but the results of products with parameters.
+        microbatches: into which a batch is cut in training, for a mesh whose stages split "layers"
+            (nn/pipeline.py); scanned layers alone. It changes what dropout draws, the mesh does not.
         drop_path: rate at which an example skips the halves of the last block; the first block's are
             never skipped, and between them it grows in equal steps.
     """
@@ -110,6 +113,7 @@ class Stack(nn.Module):
     windows: tuple[int | None, ...] = (None,)
     scan: bool = False
     remat: Remat = "none"
+    microbatches: int = 1
     drop_path: float = 0.0
 
     @nn.compact
@@ -132,7 +136,7 @@ class Stack(nn.Module):
         if self.remat not in REMATS:
             raise UserError(f"model.remat is {self.remat!r}.{nearest(self.remat, REMATS)}")
 
-        def call(block, x, window, rate, cache):
+        def call(block, x, window, rate, cache, view):
             # Closed over, not an argument: that would be traced, and no kernel could skip by it.
             def layer(block, x, cache):
                 given = {"window": window, "cache": cache, "drop_path": rate, "train": train}
@@ -142,8 +146,14 @@ class Stack(nn.Module):
                 layer = nn.remat(layer, policy=REMATS[self.remat], prevent_cse=not self.scan)
             return layer(block, x, cache)
 
-        if self.scan:
-            x, cache = self._scan(call, x, windows, cache)
+        if train and self.microbatches > 1 and not self.scan:
+            raise UserError(
+                f"model.microbatches={self.microbatches} is for layers that are scanned: set model.scan=True."
+            )
+        if self.scan and cache is None and self._in_stages(train):
+            x = self._pipeline(call, x, windows, view, train)
+        elif self.scan:
+            x, cache = self._scan(call, x, windows, cache, view)
         else:
             made = {}
             skips = rates(self.drop_path, self.num_layers)
@@ -152,24 +162,28 @@ class Stack(nn.Module):
                 name = f"block_{i}"
                 given = None if cache is None else cache[name]
                 block = self.block(name=name)
-                x, made[name] = call(block, x, windows[i], skips[i], given)
+                x, made[name] = call(block, x, windows[i], skips[i], given, view)
             cache = made
         ends = layers is None or layers.stop == self.num_layers
         return self.norm(name="norm")(x) if ends and self.norm is not None else x, cache
 
-    def _scan(self, call, x, windows, cache):
-        alike = len(set(windows)) == 1
-        far = np.iinfo(np.int32).max
-        sizes = None if alike else jnp.array([far if w is None else w for w in windows], jnp.int32)
-
-        skips = None
+    def _by_layer(self, windows):
+        """(the window of all layers, None or their windows if they differ, None or their rates)."""
+        sizes = skips = None
+        if len(set(windows)) > 1:
+            far = np.iinfo(np.int32).max
+            sizes = jnp.array([far if w is None else w for w in windows], jnp.int32)
         if self.drop_path:
             skips = jnp.array(rates(self.drop_path, self.num_layers), jnp.float32)
+        return windows[0], sizes, skips
+
+    def _scan(self, call, x, windows, cache, view):
+        window, sizes, skips = self._by_layer(windows)
 
         def body(block, x, layer):
             size, rate, cache = layer
-            rate = 0.0 if rate is None else rate
-            return call(block, x, windows[0] if alike else size, rate, cache)
+            size, rate = window if size is None else size, 0.0 if rate is None else rate
+            return call(block, x, size, rate, cache, view)
 
         scanned = nn.scan(
             body,
@@ -181,6 +195,32 @@ class Stack(nn.Module):
         given = None if cache is None else cache["blocks"]
         x, given = scanned(self.block(name="blocks"), x, (sizes, skips, given))
         return x, {"blocks": given}
+
+    def _in_stages(self, train):
+        stages = sharding.parts("layers")
+        return not self.is_initializing() and (stages > 1 or (train and self.microbatches > 1))
+
+    def _pipeline(self, call, x, windows, view, train):
+        window, sizes, skips = self._by_layer(windows)
+        keys = None
+        if self.has_rng("dropout"):
+            keys = jax.random.split(self.make_rng("dropout"), self.num_layers)
+        # A block of no scope, to be given the parameters of one layer.
+        block = self.block(name="blocks", parent=None)
+        apply = nn.apply(lambda block, *args: call(block, *args)[0], block)
+
+        def stage(layers, x, view, number):
+            def body(x, layer):
+                params, size, rate, key = layer
+                size, rate = window if size is None else size, 0.0 if rate is None else rate
+                rngs = None if key is None else {"dropout": jax.random.fold_in(key, number)}
+                return apply({"params": params}, x, size, rate, None, view, rngs=rngs), None
+
+            return jax.lax.scan(body, x, layers)[0]
+
+        layers = (self.get_variable("params", "blocks"), sizes, skips, keys)
+        y = pipeline(stage, layers, x, view, count_of(self.microbatches, len(x), train))
+        return sharding.shard(y, "batch", "length", "embed")
 
 
 # Policies of jax.checkpoint: what is kept.

@@ -1,7 +1,9 @@
 """What would make a program fit, or be faster: from its own figures, for `plan --search` to check."""
 
+import math
+
 from bigmodel_jax.config import fields
-from bigmodel_jax.planning.estimate import Estimate
+from bigmodel_jax.planning.estimate import Estimate, waiting
 from bigmodel_jax.planning.hardware import GIB, Chip
 from bigmodel_jax.planning.program import Program
 
@@ -22,7 +24,7 @@ def advise(config: dict, program: Program, found: Estimate, chip: Chip, devices:
     """At most three changes of the config, the cheapest first, with what each is expected to bring."""
     memory, changes = program.memory, []
     state = memory.parameters + memory.moments
-    split = program.mesh.get("fsdp", 1) * program.mesh.get("tensor", 1)
+    split = math.prod(program.mesh.get(axis, 1) for axis in ("fsdp", "tensor", "stage"))
     tight = memory.peak > chip.memory * SPARE
     saved = memory.temporary - memory.gradients
     if tight and split < devices and state > 0.3 * chip.memory:
@@ -49,7 +51,12 @@ def advise(config: dict, program: Program, found: Estimate, chip: Chip, devices:
             f"{slowest[0]} along {axes} takes {found.sent[slowest] * 1e3:.3g} ms: a smaller axis {axes}, or a "
             "larger batch"
         )
-    if not tight and config["model"].get("remat", "none") != "none":
+    if not tight and (share := waiting(config, program)) > 0.1:
+        more = 2 * config["model"]["microbatches"]
+        changes.append(
+            f"--config.model.microbatches={more}: stages wait {share:.0%} of the layers' time now"
+        )
+    elif not tight and config["model"].get("remat", "none") != "none":
         again = 1 - program.model_flops / max(sum(p.flops for p in program.parts.values()), 1)
         changes.append(f"--config.model.remat=none: {again:.0%} of the products are done twice now")
     room = largest_batch(program, chip)

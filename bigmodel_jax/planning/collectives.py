@@ -24,6 +24,8 @@ SIZES = {
 _COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{$")
 _OP = re.compile(rf"= (.*?) ({'|'.join(OPS)})(-start)?\(")
 _SHAPE = re.compile(r"(\w+)\[([\d,]*)\]")
+_LOOP = re.compile(r" while\(.*condition=%?([\w.\-]+), body=%?([\w.\-]+)")
+_BELOW = re.compile(r"ROOT .* compare\(%?[\w.\-]+, %?([\w.\-]+)\), direction=LT")
 
 
 class Collective(NamedTuple):
@@ -31,7 +33,7 @@ class Collective(NamedTuple):
 
     Attributes:
         axes: of the mesh; none are found for devices that do not lie along axes.
-        count: a step, loops unrolled.
+        count: a step, loops unrolled; of a loop whose length the program does not tell, once.
         bytes: that one device sends a step, by a ring's count: (n - 1) / n of the whole array for a
             gather or a scatter over n devices, twice that for a reduction.
     """
@@ -73,7 +75,6 @@ def read(hlo: str, mesh_shape: dict[str, int]) -> list[Collective]:
 def _computations(hlo):
     """(lines by computation, what each calls and how often, the entry's name)."""
     bodies: dict[str, list[str]] = {}
-    calls: dict[str, list[tuple[str, int]]] = defaultdict(list)
     entry = name = ""
     for line in hlo.splitlines():
         if (start := _COMPUTATION.match(line)) and not line.startswith(" "):
@@ -82,14 +83,30 @@ def _computations(hlo):
             entry = name if start[1] else entry
         elif name:
             bodies[name].append(line)
-            trips = re.search(r'"known_trip_count":\{"n":"(\d+)"\}', line)
+    calls: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for name, lines in bodies.items():
+        for line in lines:
             for called in re.findall(r"(?:body|calls|to_apply)=%?([\w.\-]+)", line):
-                calls[name].append((called, int(trips[1]) if trips else 1))
+                calls[name].append((called, _trips(line, bodies)))
             for several in re.findall(
                 r"(?:branch_computations|called_computations)=\{([^}]*)\}", line
             ):
                 calls[name] += [(x.strip().lstrip("%"), 1) for x in several.split(",")]
     return bodies, calls, entry
+
+
+def _trips(line: str, bodies: dict[str, list[str]]) -> int:
+    """How often a line runs what it calls."""
+    if known := re.search(r'"known_trip_count":\{"n":"(\d+)"\}', line):
+        return int(known[1])
+    if not (loop := _LOOP.search(line)):
+        return 1
+    # A TPU's program does not say it: its condition compares a counter from zero with a constant.
+    condition = "\n".join(bodies.get(loop[1], ()))
+    if not (below := _BELOW.search(condition)):
+        return 1
+    bound = re.search(rf"%?{re.escape(below[1])} = s32\[\]\S* constant\((\d+)\)", condition)
+    return int(bound[1]) if bound else 1
 
 
 def _times(calls, entry) -> Counter:
@@ -127,20 +144,26 @@ def _groups(line: str, devices: int) -> np.ndarray:
     if listed := re.search(r"replica_groups=\{(\{[\d,{} ]*\})\}", line):
         rows = re.findall(r"\{([\d, ]+)\}", listed[1])
         return np.array([[int(x) for x in row.split(",")] for row in rows])
-    if iota := re.search(r"replica_groups=\[([\d,]+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?", line):
-        shape, reshape = _numbers(iota[1]), _numbers(iota[2])
-        ids = np.arange(math.prod(reshape)).reshape(reshape)
-        return (ids.transpose(_numbers(iota[3])) if iota[3] else ids).reshape(shape)
-    if mesh := re.search(r"replica_groups=mesh\[([^\]]*)\]\s*\{([^}]*)\}", line):
+    if iota := re.search(r"replica_groups=\[([\d,]+)\]<=(\S+)", line):
+        return _ids(iota[2]).reshape(_numbers(iota[1]))
+    if mesh := re.search(
+        r"replica_groups=mesh\[([^\]]*)\](?:, device_ids=\((.*?)\))?\s*\{([^}]*)\}", line
+    ):
         axes = dict(re.findall(r"'(\w+)'=(\d+)", mesh[1]))
-        wanted = re.findall(r"'(\w+)'", mesh[2])
+        wanted = re.findall(r"'(\w+)'", mesh[3])
         names, sizes = list(axes), [int(x) for x in axes.values()]
         order = [i for i, n in enumerate(names) if n not in wanted] + [
             names.index(n) for n in wanted
         ]
-        ids = np.arange(math.prod(sizes)).reshape(sizes).transpose(order)
+        ids = _ids(mesh[2] or f"[{math.prod(sizes)}]").reshape(sizes).transpose(order)
         return ids.reshape(-1, math.prod(int(axes[n]) for n in wanted))
     return np.arange(devices)[None]  # written as {}: all of them
+
+
+def _ids(text: str) -> np.ndarray:
+    """Devices in the order that is written "[2,4]T(1,0)", as NumPy's transpose would have them."""
+    shape, *order = [_numbers(x) for x in re.findall(r"[\[(]([\d,]+)[\])]", text)]
+    return np.arange(math.prod(shape)).reshape(shape).transpose(*order)
 
 
 def _numbers(text: str) -> list[int]:

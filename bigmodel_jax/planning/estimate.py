@@ -62,6 +62,15 @@ def estimate(program: Program, chip: Chip, devices: int) -> Estimate:
     return Estimate(parts, sent, seconds, mfu, bound)
 
 
+def waiting(config: dict, program: Program) -> float:
+    """The share of their time in which stages have no micro-batch (Huang et al. 2019): 0 without any.
+
+    It is part of the counted work: what a stage does then takes as long.
+    """
+    idle = program.mesh.get("stage", 1) - 1
+    return idle / (config["model"].get("microbatches", 1) + idle)
+
+
 def _part(name, work, chip):
     computing, moving = work.flops / chip.flops, work.bytes / chip.bandwidth
     bound = "compute" if computing >= moving else "memory"

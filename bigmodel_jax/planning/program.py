@@ -46,7 +46,8 @@ class Program(NamedTuple):
 
     Attributes:
         parts: the work by part of the model, of all devices together; see flops.count.
-        model_flops: the same without what remat computes again: what MFU is counted by.
+        model_flops: the same without what remat computes again and stages do while they have no
+            micro-batch: what MFU is counted by.
         xla_flops: of one device, as XLA counts them (it may count a loop's body once).
         weight_bytes: of all trained parameters in the dtype that they are computed in.
         described: why the batch is made up from config.data, if the data are not here.
@@ -95,7 +96,7 @@ def devices_of(topology: Topology) -> list[Any]:
         except Exception as error:  # whatever the plugin raises
             raise UserError(
                 f"--topology={topology.name}: XLA's TPU compiler gives no such devices "
-                f"({str(error).splitlines()[0]}). It comes with `pip install libtpu`, and its shapes are "
+                f"({str(error).splitlines()[0]}). It comes with `pip install 'jax[tpu]'`, and its shapes are "
                 "those of slices that exist, such as v5e:4x4 or v5p:4x4x4."
             ) from error
     return jax.devices("cpu")[: topology.devices]
@@ -104,8 +105,11 @@ def devices_of(topology: Topology) -> list[Any]:
 def prepare(topology: Topology) -> None:
     """Sets what must be set before JAX is used for the first time."""
     os.environ["JAX_PLATFORMS"] = "cpu"
-    if topology.platform == "tpu":  # else the plugin looks for a machine that has some
+    if (
+        topology.platform == "tpu"
+    ):  # else the plugin looks for a machine that has some, and for itself
         os.environ |= {"TPU_SKIP_MDS_QUERY": "1", "TPU_WORKER_HOSTNAMES": "localhost"}
+        os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "1"
         os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-16")
     else:
         flags = os.environ.get("XLA_FLAGS", "")
@@ -202,7 +206,7 @@ def _batch(plan, mesh):
 
 
 def model_flops(plan: experiment.Plan) -> float:
-    """The flops of a whole step's products, if nothing were computed twice.
+    """The flops of a whole step's products, if nothing were computed twice and no stage waited.
 
     Call it where the plan was made, under `sharding.use`.
     """
@@ -211,7 +215,8 @@ def model_flops(plan: experiment.Plan) -> float:
         plan = experiment.make_plan({**plan.config, "model": model}, "", plan.mesh, plan.source)
     key = jax.eval_shape(lambda: jax.random.key(0))
     step = steps.counted(plan.step).update
-    jaxpr = jax.make_jaxpr(step)(plan.abstract, _batch(plan, plan.mesh), key)
+    with sharding.use(plan.mesh, {**plan.config["rules"], "layers": None}):
+        jaxpr = jax.make_jaxpr(step)(plan.abstract, _batch(plan, plan.mesh), key)
     return flops.total(flops.count(jaxpr)).flops
 
 

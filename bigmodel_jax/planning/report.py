@@ -4,7 +4,7 @@ from typing import Any
 
 from bigmodel_jax.planning import flops
 from bigmodel_jax.planning.advice import SPARE, advise, largest_batch
-from bigmodel_jax.planning.estimate import estimate
+from bigmodel_jax.planning.estimate import estimate, waiting
 from bigmodel_jax.planning.hardware import CHIPS, GIB, Topology
 from bigmodel_jax.planning.measured import this_machine
 from bigmodel_jax.planning.program import Program
@@ -44,6 +44,7 @@ def figures(config: dict, topology: Topology, program: Program) -> dict[str, Any
         "seconds": found.seconds,
         "mfu": found.mfu,
         "bound": found.bound,
+        "waiting": waiting(config, program),
         "per_day": {
             "examples": program.examples * per_day,
             "tokens": program.tokens * per_day,
@@ -90,6 +91,8 @@ def table(found: dict[str, Any]) -> str:
     lines.append(
         f"{'in all':28}{1e3 * found['seconds']:10.3f}{found['flops']['counted'] / 1e12:12.4g}  {found['bound']}"
     )
+    if found["waiting"]:
+        lines.append(f"Stages wait for micro-batches {found['waiting']:.0%} of the layers' time.")
     per_day = found["per_day"]
     often = (
         f"{per_day['tokens']:.3g} tokens"

@@ -4,8 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.ndimage import affine_transform
 
 from bigmodel_jax import config, losses
+from bigmodel_jax.data.batch_transforms.turn import turn
 from bigmodel_jax.tasks.classify import Task
 
 COUNT, SIZE = 64, 8
@@ -96,3 +98,22 @@ def test_the_loss_of_mixed_images_is_that_of_the_mixed_label(batch):
     expected = -(soft * jax.nn.log_softmax(logits)).sum(-1)
     assert jnp.allclose(value.total, (expected * batch["valid"]).sum(), rtol=1e-5)
     assert losses.softmax_cross_entropy(logits, mixed["label"], 0.1).shape == (COUNT,)
+
+
+@pytest.mark.parametrize("degrees, size", [(0, 1.0), (20, 0.8), (-35, 1.25)])
+def test_an_image_is_turned_as_scipy_turns_it(degrees, size, batch):
+    image, angle = batch["image"][0].astype(np.float32), np.deg2rad(degrees)
+    found = np.asarray(turn(jnp.asarray(image), jnp.float32(angle), jnp.float32(size)))
+    back = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) / size
+    middle = np.full(2, (SIZE - 1) / 2)
+    how = dict(offset=middle - back @ middle, order=1, mode="grid-constant")
+    expected = np.stack([affine_transform(x, back, **how) for x in image.transpose(2, 0, 1)], -1)
+    np.testing.assert_allclose(found, expected, atol=0.05)
+
+
+def test_images_are_turned_counterclockwise_each_by_its_own_angle(batch):
+    quarter = turn(jnp.asarray(batch["image"][0], jnp.float32), jnp.float32(np.pi / 2), 1.0)
+    np.testing.assert_allclose(np.asarray(quarter), np.rot90(batch["image"][0]), atol=0.05)
+    alike = {**batch, "image": np.repeat(batch["image"][:1], COUNT, 0)}
+    found = applied(alike, name="turn", degrees=30.0, zoom=0.1)["image"]
+    assert len(np.unique(found.reshape(COUNT, -1), axis=0)) == COUNT

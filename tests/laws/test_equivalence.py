@@ -7,7 +7,7 @@ that need processes of their own are tested on one config each, in test_verify.p
 import numpy as np
 import pytest
 
-from bigmodel_jax.verifying import accumulated, devices, laws, shares
+from bigmodel_jax.verifying import accumulated, devices, laws, shares, stepping
 from tests.laws.harness import (
     ALL,
     CONFIGS,
@@ -58,6 +58,31 @@ def test_the_laws_hold(name, tmp_path, data_dir):
 @pytest.mark.parametrize("name", ALL)
 def test_other_meshes_agree_with_one_device(name, mesh, tmp_path, data_dir):
     finding = devices.check(subject(name, data_dir, tmp_path), mesh)
+    assert finding.holds, finding
+
+
+@pytest.mark.parametrize(
+    "mesh",
+    [
+        {"fsdp": 2, "tensor": 2, "stage": 2},
+        pytest.param({"data": 2, "stage": 4}, marks=pytest.mark.slow),
+        pytest.param({"data": 2, "sequence": 2, "stage": 2}, marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize(
+    "name", costly(("imdb-mlm", "gpt2-pretrain", "cifar10-vit", "cifar10-mae", "summarize"))
+)
+def test_stages_agree_with_one_device(name, mesh, data_dir):
+    # With all that goes with them: dropout, drawn for the same micro-batches; remat; accumulation.
+    config = CONFIGS[name]()
+    config["model"] |= {"scan": True, "remat": "full", "microbatches": 4}
+    config["model"] |= {"num_layers": mesh["stage"], "dropout": 0.1}
+    if name == "cifar10-mae":
+        config["model"] |= {"decoder_layers": mesh["stage"]}
+    config["data"]["batch_size"] = 16
+    config["optimizer"] = stepping.descending({"name": "sgd"}, accumulate=2)
+    one, many = (stepping.descent(config, data_dir, shape) for shape in (None, mesh))
+    finding = stepping.compared("", one, many, config)
     assert finding.holds, finding
 
 

@@ -88,3 +88,24 @@ def test_groups_of_a_mesh_in_any_order_are_those_of_numpy():
     ids = collectives._groups("replica_groups=mesh['a'=2,'b'=2,'c'=2] {'c','a'}", 8)
     expected = np.arange(8).reshape(2, 2, 2).transpose(1, 2, 0).reshape(2, 4)
     np.testing.assert_array_equal(ids, expected)
+    ids = collectives._groups("replica_groups=mesh['a'=4,'b'=2], device_ids=([2,4]T(1,0)) {'b'}", 8)
+    np.testing.assert_array_equal(ids, [[0, 4], [1, 5], [2, 6], [3, 7]])
+
+
+def test_the_length_of_a_tpus_loop_is_read_from_its_condition():
+    hlo = """%around (p: (s32[], f32[8])) -> (s32[], f32[8]) {
+  %r = f32[8]{0} all-reduce(%x), replica_groups={}
+}
+
+%until (p: (s32[], f32[8])) -> pred[] {
+  %other = s32[]{:T(128)} constant(3)
+  %length = s32[]{:T(128)} constant(7)
+  ROOT %lt = pred[]{:T(512)} compare(%counter, %length), direction=LT, metadata={op_name="lt"}
+}
+
+ENTRY %main (p: f32[8]) -> f32[8] {
+  %w = (s32[], f32[8]{0}) while(%tuple), condition=%until, body=%around
+}
+"""
+    (found,) = collectives.read(hlo, {"data": 8})
+    assert found == Collective("all-reduce", ("data",), 7, 7 * 2 * 7 / 8 * 32)

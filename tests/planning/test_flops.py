@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from bigmodel_jax import sharding
+from bigmodel_jax.nn.pipeline import pipeline
 from bigmodel_jax.planning.flops import Work, count, part_of, total
 
 
@@ -83,3 +85,17 @@ def test_parts_are_modules_without_layers_methods_and_transformations():
     )
     assert part_of(("jvp()", "Model.logits", "embed.attend", "...i,io->...o")) == "embed"
     assert part_of(("", "...i,io->...o")) == "other"
+
+
+def test_stages_without_a_micro_batch_count_as_working():
+    def run(layers, x):
+        def stage(layers, x, view, number):
+            return jax.lax.scan(lambda x, w: (x @ w, None), x, layers)[0]
+
+        return pipeline(stage, layers, x, (), count=8)
+
+    shapes = (4, 16, 16), (32, 16)
+    whole = counted(run, *shapes)
+    assert whole.flops == 4 * 2 * 32 * 16 * 16
+    with sharding.use(sharding.make_mesh({"data": 2, "stage": 4})):
+        assert counted(run, *shapes).flops == whole.flops * (8 + 4 - 1) / 8
