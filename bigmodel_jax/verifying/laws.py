@@ -36,9 +36,11 @@ class Verdict(NamedTuple):
 
     def as_json(self) -> dict[str, Any]:
         """What JSON can hold: an infinite difference is a string."""
-        finding = self.finding._asdict() if self.finding else {"compared": self.words}
-        if not math.isfinite(finding.get("difference", 0)):
-            finding["difference"] = str(finding["difference"])
+        finding: dict[str, Any] = {"compared": self.words}
+        if self.finding:
+            difference = self.finding.difference
+            shown = difference if math.isfinite(difference) else str(difference)
+            finding = {**self.finding._asdict(), "difference": shown}
         rest = {"law": self.law, "verdict": self.word, "seconds": round(self.seconds, 2)}
         return {**rest, **finding}
 
