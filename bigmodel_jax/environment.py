@@ -27,6 +27,7 @@ def describe() -> dict:
         "packages": {name: _version(name) for name in PACKAGES},
         "devices": [d.device_kind for d in jax.devices()],
         "processes": jax.process_count(),
+        "processor": _processor(),
         "cpu_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "variables": {
             name: os.environ[name]
@@ -47,6 +48,13 @@ def stated() -> dict:
     }
     versions = {name: _version(name) for name in PACKAGES}
     return {"python": platform.python_version(), "packages": versions, "code": code}
+
+
+def _processor() -> str | None:
+    """What this machine's processor calls itself, where Linux says it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    return next((x.partition(":")[2].strip() for x in lines if x.startswith("model name")), None)
 
 
 def _version(name):

@@ -50,6 +50,7 @@ def train(
     hang_minutes: float = 30.0,
     on_stop: Callable[[], None] = lambda: None,
     on_evaluation: Callable[[int, Mapping[str, float]], None] = lambda step, metrics: None,
+    preemption: Preemption | None = None,
 ) -> TrainState:
     """Trains as `config` says, going on from `workdir` if it holds a checkpoint.
 
@@ -59,6 +60,7 @@ def train(
         on_stop: called where the run was asked to stop and has saved, before its end.
         on_evaluation: told of each evaluation during training, on every process; what it raises ends the
             run.
+        preemption: what asks it to stop; by default SIGTERM and Ctrl-C.
 
     Returns:
         The last state. What was measured is in the run's directory.
@@ -81,9 +83,9 @@ def train(
         folder.check(plan.config, allow_changed_config)
         with (
             Checkpointer(folder.path / "checkpoints", plan.clock, **config["checkpoint"]) as keeper,
-            Preemption() as preemption,
+            preemption or Preemption() as asked,
         ):
-            run = Run(plan, folder, keeper, preemption, data_dir)
+            run = Run(plan, folder, keeper, asked, data_dir)
             run.on_evaluation = on_evaluation
             state = run.start()
             folder.write(plan.config, plan.source)  # only now: a refused resume changes nothing

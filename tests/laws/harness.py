@@ -1,16 +1,15 @@
 """What the laws share: the configs they hold for, and short runs of them."""
 
 import importlib
-from pathlib import Path
 
-import jax
-import numpy as np
 import pytest
 
-from bigmodel_jax import experiment, inheritance, sharding, steps, trees
-from bigmodel_jax.config import complete
-from bigmodel_jax.data.resolve import resolve_data
+from bigmodel_jax import inheritance, trees
 from bigmodel_jax.train import train
+from bigmodel_jax.verifying import comparing
+from bigmodel_jax.verifying.comparing import relative_distance, saved_arrays
+from bigmodel_jax.verifying.stepping import loss_of, make_mesh, run_steps
+from bigmodel_jax.verifying.subject import Subject
 from tests.strains import batch_norm, gan, lora, policy
 
 
@@ -97,77 +96,25 @@ STREAMED = ("imdb-mlm", "folder", "cifar10-vit", *PARTLY)  # whose batches the h
 WITH_SOURCE = {k: v for k, v in ALL.items() if k not in ("rollout", "actor")}
 
 
-def costly(names, *others):
-    """Names for a costly law, those of ALIKE and `others` marked slow."""
-    alike = (*ALIKE, *others)
+def costly(names, *others, but=()):
+    """Names for a costly law, those of ALIKE and `others` marked slow, `but` for some."""
+    alike = {*ALIKE, *others} - {*but}
     return [pytest.param(n, marks=pytest.mark.slow) if n in alike else n for n in names]
 
 
-def make_mesh(shape=None):
-    """All eight devices as data parallel, another shape of them, or one device for None."""
-    if shape is None:
-        return sharding.make_mesh({"data": 1}, jax.devices()[:1])
-    return sharding.make_mesh(shape)
-
-
-def run_steps(config, data_dir, count, mesh_shape=None, batch=None):
-    """(state, metrics of each step) after `count` steps; always on `batch` if one is given."""
-    mesh = make_mesh(mesh_shape)
-    config = complete({**config, "mesh": mesh_shape or {"data": 1}})
-    with sharding.use(mesh, config["rules"]):
-        config["data"], _ = resolve_data(config["data"], data_dir=data_dir)
-        plan = experiment.make_plan(config, data_dir, mesh)
-        state = experiment.fresh_state(plan)
-        layout = jax.tree.map(lambda x: x.sharding, plan.abstract)
-        update = jax.jit(steps.counted(plan.step).update, out_shardings=(layout, None))
-        act = jax.jit(plan.task.act) if config["actor"] else None
-        rows = []
-        for i in range(count):
-            if config["actor"]:
-                rows_in = plan.source.collect(act, state.variables, i)
-            else:
-                rows_in = plan.source.batch(i) if batch is None else batch
-            state, row = update(state, sharding.put(rows_in, mesh), jax.random.key(0))
-            rows.append(jax.device_get(row))
-        return state, rows
-
-
-def loss_of(row):
-    """The mean of the first loss of a step's metrics that was computed."""
-    name = next(k for k in sorted(row) if k.endswith("loss") and row[k].weight)
-    return float(row[name].total / row[name].weight)
-
-
-def saved_arrays(workdir: Path, step: int) -> dict[str, np.ndarray]:
-    """Every array of a checkpoint by path, as it lies on the disk."""
-    import orbax.checkpoint as ocp
-
-    arrays = workdir / "checkpoints" / str(step) / "arrays"
-    found = {}
-    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as orbax:
-        for item in (x for x in arrays.iterdir() if x.is_dir()):
-            shapes = orbax.metadata(item).item_metadata.tree
-            on_host = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
-            found[item.name] = orbax.restore(item, restore_args=on_host)
-    leaves = jax.tree_util.tree_leaves_with_path(found)
-    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+def subject(name: str, data_dir: str, folder, steps: int = 6, **data) -> Subject:
+    """A config for the laws of bigmodel_jax/verifying, with some of config.data changed."""
+    config = ALL[name]()
+    if data:
+        config["data"] = {**config["data"], **data}
+    return Subject(config, data_dir, folder, steps)
 
 
 def assert_same_bits(first: dict, second: dict) -> None:
-    assert first.keys() == second.keys()
-    for path, value in first.items():
-        np.testing.assert_array_equal(value, second[path], err_msg=path)
-
-
-def relative_distance(a, b) -> float:
-    """|a - b| / |b| over all leaves together."""
-    a, b = (
-        np.concatenate([np.ravel(x) for x in jax.tree.leaves(jax.device_get(t))]) for t in (a, b)
-    )
-    return float(np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-12))
+    assert comparing.bits(first, second) == (0.0, "")
 
 
 __all__ = [
-    "ALL", "CONFIGS", "LANGUAGE", "PARTLY", "STRAINS", "STREAMED", "WITH_SOURCE", "assert_same_bits", "loss_of", "costly", "relative_distance",
-    "run_steps", "saved_arrays", "train", "trees",
+    "ALL", "CONFIGS", "LANGUAGE", "PARTLY", "STRAINS", "STREAMED", "WITH_SOURCE", "assert_same_bits", "loss_of", "costly", "make_mesh", "relative_distance",
+    "run_steps", "saved_arrays", "subject", "train", "trees",
 ]  # fmt: skip

@@ -1,0 +1,1 @@
+"""Results that were measured, repeated: configs/NAME.expected.json against new runs."""
