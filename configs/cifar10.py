@@ -11,7 +11,11 @@
                choosing a recipe; else from all of it
     epochs=12  instead of the variant's own
 
-The test part is looked at once, at the end. Not yet run to a result.
+The test part is looked at once, at the end.
+
+    small      88.05 (one seed) % of the test part, 2026-11-28, on 2 cores (Zen 4) in 52 minutes beside much
+               other work, by the code of 8a87112
+    others     not yet run to a result
 """
 
 from ml_collections import ConfigDict

@@ -13,7 +13,7 @@ and 32 steps of mlp are one dispatch. The test part is looked at once, at the en
 
     mlp   97.92 +- 0.09 % of the test part, seed=0,1,2, 2026-11-28, on 2 cores (Zen 4); 15 s from start to
           end with nothing else running
-    cnn   not yet run to a result
+    cnn   99.56 +- 0.03 %, the same way, beside other work; 7.6 to 8.6 minutes a seed
 """
 
 from ml_collections import ConfigDict
