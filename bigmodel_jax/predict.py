@@ -75,7 +75,9 @@ def main() -> None:
     if not options.workdir:
         raise UserError("--workdir=DIR says which run to apply, and is missing.")
     if sum(map(bool, (options.text, options.file, options.image, options.user))) > 1:
-        raise UserError("--text, --file, --image and --user all name what to answer: give one of them.")
+        raise UserError(
+            "--text, --file, --image and --user all name what to answer: give one of them."
+        )
     if options.pair_text and len(options.pair_text) != len(options.text):
         raise UserError(
             f"There are {len(options.text)} --text and {len(options.pair_text)} --pair_text: "

@@ -1,7 +1,7 @@
 """Recommends films: MovieLens-100k, by the ratings of others.
 
-    python -m bigmodel_jax.prepare movielens_100k --from=ml-100k.zip
-    python -m bigmodel_jax.main --config=configs/movielens.py:svdpp,fold=1
+python -m bigmodel_jax.prepare movielens_100k --from=ml-100k.zip
+python -m bigmodel_jax.main --config=configs/movielens.py:svdpp,fold=1
 """
 
 from ml_collections import ConfigDict
@@ -26,7 +26,7 @@ def get_config(arg=None):
     if arg.variant == "svdpp":
         config.model = dict(name="factors", rank=20, implicit=True)
         config.task = dict(name="recommend")
-        config.optimizer = dict(name="adam", lr=1e-2, l2=1e-3, decayed=(".*",))
+        config.optimizer = dict(name="adam", lr=1e-2, l2=5e-4, decayed=(".*",))
         config.optimizer.schedule = dict(name="cosine")
         config.duration = "40 epochs"
         config.evals[split] = dict(name="ratings", split=split, every=every)

@@ -50,10 +50,11 @@ class FoldedRatings(abc.ABC):
         outside = ~((self.whole.rating >= low) & (self.whole.rating <= high))  # of NaN too
         if outside.any():
             i = int(np.argmax(outside))
+            user, item = self.whole.user[i], self.whole.item[i]
             raise UserError(
-                f"{self.name}: {outside.sum():,} ratings are out of the scale of {low:g} to {high:g}, "
-                f"such as {self.whole.rating[i]:g} by user {self.whole.user_names[self.whole.user[i]]} "
-                f"of {self.whole.item_names[self.whole.item[i]]!r}: mend them or take them out."
+                f"{self.name} has a rating of {self.whole.rating[i]:g}, by user "
+                f"{self.whole.user_names[user]} of {self.whole.item_names[item]!r}, out of the scale of "
+                f"{low:g} to {high:g} ({outside.sum():,} such in all): mend them or take them out."
             )
         test = self.whole.fold == fold
         # Mixed: a slice of a split is a fair sample.

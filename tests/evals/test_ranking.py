@@ -27,7 +27,9 @@ def test_ndcg_and_recall_are_what_a_loop_over_their_definitions_gives():
     for row in range(40):
         wanted = set(items[row][relevant[row]].tolist()) - {0}
         count = int(relevant[row].sum())
-        gains = [1 / math.log2(2 + i) for i, item in enumerate(best[row].tolist()) if item in wanted]
+        gains = [
+            1 / math.log2(2 + i) for i, item in enumerate(best[row].tolist()) if item in wanted
+        ]
         ideal = sum(1 / math.log2(2 + i) for i in range(min(count, 10)))
         assert math.isclose(ndcg[row], sum(gains) / ideal if count else 0, rel_tol=1e-5)
         assert math.isclose(recall[row], len(gains) / count if count else 0, rel_tol=1e-5)

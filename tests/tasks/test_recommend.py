@@ -38,11 +38,18 @@ def test_the_squared_loss_is_of_the_ratings_there_are_and_predictions_keep_to_th
 
 
 def test_a_negative_is_an_item_that_the_user_has_not_rated():
-    task = recommend.Task(factors.Model(3, ITEMS, rank=2), loss="binary", negatives=50)
+    task = recommend.Task(factors.Model(3, ITEMS, rank=2), loss="binary", negatives=200)
     drawn, counted = map(np.asarray, task._negatives(ON_DEVICE, jax.random.key(3)))
-    assert drawn.shape == counted.shape == (3, 100)
-    assert set(drawn[0][counted[0]]) == {2, 6, 8} and set(drawn[1][counted[1]]) == {1, 3, 4, 5, 6, 7}
-    assert not counted[1, :50].any() and not counted[2].any()  # of padding there are none
+    assert drawn.shape == counted.shape == (3, 400)
+    assert set(drawn[0][counted[0]]) == {2, 6, 8} and set(drawn[1][counted[1]]) == {
+        1,
+        3,
+        4,
+        5,
+        6,
+        7,
+    }
+    assert not counted[1, :200].any() and not counted[2].any()  # of padding there are none
     variables = task.init(jax.random.key(0), BATCH)
     loss, _ = task.loss(variables, ON_DEVICE, jax.random.key(3), train=True)
     assert float(loss.weight) == 3 + counted.sum()

@@ -81,16 +81,20 @@ class Builder(ArrayRecordBuilder, skip_registration=True):
         for user, given in by_user.items():
             self._progress(1)
             ratings = [
-                {"item": i, "title": titles[i], "rating": r, "time": t, "fold": folds[user, i, r, t]}
+                {
+                    "item": i,
+                    "title": titles[i],
+                    "rating": r,
+                    "time": t,
+                    "fold": folds[user, i, r, t],
+                }
                 for _, i, r, t in given
             ]
             yield user, {"user": user, "ratings": ratings}
 
     def _folds(self) -> dict[Row, int]:
         """The fold of each rating of the five test parts; one that is in two of them has the last."""
-        return {
-            row: fold for fold in range(1, FOLDS + 1) for row in self._rows(f"u{fold}.test")
-        }
+        return {row: fold for fold in range(1, FOLDS + 1) for row in self._rows(f"u{fold}.test")}
 
     def _titles(self) -> dict[int, str]:
         lines = self._read("u.item").decode("latin-1").splitlines()
@@ -101,7 +105,11 @@ class Builder(ArrayRecordBuilder, skip_registration=True):
         rows = []
         for number, line in enumerate(self._read(name).decode("latin-1").splitlines(), 1):
             fields = line.split("\t")
-            if len(fields) != 4 or not all(map(str.isdecimal, fields)) or not 0 < int(fields[2]) < 6:
+            if (
+                len(fields) != 4
+                or not all(map(str.isdecimal, fields))
+                or not 0 < int(fields[2]) < 6
+            ):
                 raise UserError(
                     f"{self._source}: {name} line {number}: {line[:40]!r} is not a user, an item, a "
                     "rating of 1 to 5 and a time, with tabs between. Nothing was prepared."

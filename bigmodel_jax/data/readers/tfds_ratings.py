@@ -37,6 +37,7 @@ class Reader(FoldedRatings):
     def whole(self) -> Table:
         source = self._builder.as_data_source("users")
         records = source.__getitems__(list(range(len(source))))
+        records.sort(key=lambda record: int(record["user"]))
         columns = {
             key: np.concatenate([r["ratings"][key] for r in records])
             for key in ("item", "title", "rating", "time", "fold")
