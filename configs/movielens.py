@@ -31,10 +31,11 @@ def get_config(arg=None):
         config.duration = "40 epochs"
         config.evals[split] = dict(name="ratings", split=split, every=every)
     elif arg.variant == "ncf":
-        config.model = dict(name="ncf", rank=16, hidden=(64, 32, 16), dropout=0.2)
+        config.data.update(length=32, batch_size=128)
+        config.model = dict(name="ncf", rank=8, hidden=(32, 16, 8))
         config.task = dict(name="recommend", loss="binary", negatives=4)
-        config.optimizer = dict(name="adam", lr=2e-3)
-        config.duration = "40 epochs"
+        config.optimizer = dict(name="adam", lr=5e-3)
+        config.duration = "20 epochs"
     else:
         config.model = dict(
             name="gpt", width=64, num_layers=2, num_heads=2, max_length=200, dropout=0.3
@@ -46,5 +47,7 @@ def get_config(arg=None):
     if arg.tiny:
         config.data.reader = dict(name="synthetic_ratings", users=63, items=39, each=20, fold=1)
         config.data.batch_size, config.log_every = 16, "10 steps"
+        if arg.variant == "ncf":
+            config.data.length = 8
         config.duration = "5 epochs"
     return config

@@ -64,7 +64,7 @@ class Answers(base.Answers):
             batch |= {"user": np.array(users, np.int32), "history": self._known.history[users]}
             scores, items = self._best(self.variables, sharding.put(batch, self.mesh))
             if self.task.target == "rating":
-                scores = np.clip(scores, *self.task.scale)
+                scores = np.clip(scores, *self.task.rating_scale)
             found += zip(np.asarray(scores), np.asarray(items), strict=True)
         return [
             Answer(user, self._titled(scores, items))

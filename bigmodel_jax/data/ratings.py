@@ -46,11 +46,13 @@ class Source:
     Args:
         reader: spec of a reader of ratings (data/rating_tables.py).
         splits: slices of its "base" and "test" by name; see data/splits.py.
-        batch_size: users a step, over all processes.
+        length: while training, a user's ratings are cut into rows of at most so many, of which little is
+            padding; None keeps them in one.
+        batch_size: rows a step, over all processes.
         fingerprint, split, training, seed, group, data_dir, process: as in data/text.py.
 
     Attributes:
-        examples: users who have ratings in the split.
+        examples: rows; without `length`, users who have ratings in the split.
         ratings: how many the split has.
         unknown: of "users" and of "items", who it is in each rating of the split whom the training part
             does not have, int [ratings].
@@ -65,6 +67,7 @@ class Source:
         reader: Mapping,
         splits: Mapping[str, str],
         batch_size: int,
+        length: int | None = None,
         fingerprint: str = "",
         split: str = "train",
         training: bool = True,
@@ -76,6 +79,8 @@ class Source:
         self.batch_size, self.training, self.seed, self.group = batch_size, training, seed, group
         self.process, self._splits = process, splits
         check_batch_size(batch_size, process[1])
+        if length is not None and length < 1:
+            raise UserError(f"config.data.length is {length}: ratings of a row, 1 or more.")
         self._reader = config.build("data.readers", reader, data_dir=data_dir)
         self.reader_name, self.synthetic = self._reader.name, self._reader.synthetic
         self.fingerprint = hashlib.sha256(self._reader.fingerprint().encode()).hexdigest()
@@ -93,7 +98,7 @@ class Source:
         )
         # Rows are of the table's own users: several may be unknown, and be 0 to the model.
         there, row = np.unique(whole.user[chosen], return_inverse=True)
-        self.examples, self.ratings = len(there), len(chosen)
+        self.ratings = len(chosen)
         columns = {
             "item": item[chosen],
             "rating": whole.rating[chosen].astype(np.float32),
@@ -101,8 +106,10 @@ class Source:
         }
         ids = np.zeros(len(there), np.int32)
         ids[row] = user[chosen]
-        lists = _lists(row, whole.time[chosen], len(there), columns)
-        self._rows = {"user": ids, "history": history[ids], **lists}
+        self._rows = {"user": ids, **_lists(row, whole.time[chosen], len(there), columns)}
+        if training and length is not None:
+            self._rows = _cut(self._rows, length)
+        self.examples = len(self._rows["user"])
         self.unknown = {
             "users": whole.user[chosen][user[chosen] == 0],
             "items": whole.item[chosen][item[chosen] == 0],
@@ -118,7 +125,7 @@ class Source:
             "num_users": users,
             "num_items": items,
             "vocabulary_size": items,
-            "scale": self._reader.scale,
+            "rating_scale": self._reader.scale,
         }
 
     def check_split(self, split: str) -> None:
@@ -145,7 +152,7 @@ class Source:
         found = {key: values[rows] for key, values in self._rows.items()}
         for values in found.values():
             values[~valid] = 0
-        return {**found, "valid": valid}
+        return {**found, "history": self.known.history[found["user"]], "valid": valid}
 
     def rows(self, step: int) -> np.ndarray:
         """Which rows the batch of a step holds over all processes, [batch_size]; -1 pads."""
@@ -208,3 +215,13 @@ def _lists(
     for key, values in columns.items():
         lists[key][row, place] = values[order]
     return lists
+
+
+def _cut(rows: Mapping[str, np.ndarray], length: int) -> dict[str, np.ndarray]:
+    """Each of some rows as several, of `length` ratings, those without any left out."""
+    count, most = rows["mask"].shape
+    padding = ((0, 0), (-most % length, 0))
+    lists = {k: np.pad(x, padding).reshape(-1, length) for k, x in rows.items() if x.ndim == 2}
+    real = lists["mask"].any(1)
+    user = np.repeat(rows["user"], len(real) // count)
+    return {k: x[real] for k, x in {"user": user, **lists}.items()}

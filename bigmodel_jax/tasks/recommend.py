@@ -23,7 +23,7 @@ class Task(base.Task):
             rating, against `negatives` times as many drawn uniformly from those they did not (He et
             al. 2017, eq. 7): for ranking.
         negatives: drawn for each rating.
-        scale: the lowest and the highest rating, to which predictions are clipped; filled from the
+        rating_scale: the lowest and the highest rating, to which predictions are clipped; filled from the
             data.
     """
 
@@ -35,14 +35,14 @@ class Task(base.Task):
         model: Any,
         loss: Literal["squared", "binary"] = "squared",
         negatives: int = 4,
-        scale: Sequence[float] | None = None,
+        rating_scale: Sequence[float] | None = None,
     ):
         super().__init__(model)
         if loss not in (known := ("squared", "binary")):
             raise UserError(f"config.task.loss is {loss!r}.{nearest(loss, known)}")
         if negatives < 1:
             raise UserError(f"config.task.negatives is {negatives}, but it is 1 or more.")
-        self.kind, self.negatives, self.scale = loss, negatives, scale
+        self.kind, self.negatives, self.rating_scale = loss, negatives, rating_scale
         self.target, self.evaluator = (
             ("rating", "ratings") if loss == "squared" else ("interaction", "ranking")
         )
@@ -80,8 +80,8 @@ class Task(base.Task):
     def predict(self, variables: Variables, batch: Batch) -> dict[str, jax.Array]:
         """{"values": [batch, number] float32}, ratings on their scale; or logits, of a binary loss."""
         values, _ = self._ratings(variables, batch, None, train=False)
-        if self.kind == "squared" and self.scale is not None:
-            values = jnp.clip(values, *self.scale)
+        if self.kind == "squared" and self.rating_scale is not None:
+            values = jnp.clip(values, *self.rating_scale)
         return {"values": values}
 
     def scores(self, variables: Variables, batch: Batch) -> jax.Array:

@@ -83,6 +83,15 @@ def test_a_fold_is_what_was_published_and_each_rating_is_there_once_in_the_order
     assert open_source(data_dir, fold=1).fingerprint != source.fingerprint
 
 
+def test_rows_of_a_length_hold_the_same_ratings_and_whole_histories(data_dir):
+    whole, cut = open_source(data_dir), open_source(data_dir, length=2)
+    (found, histories), (parts, others) = held(whole), held(cut)
+    assert sorted(parts) == sorted(found) and others == histories and cut.examples == 10
+    assert cut.batch(0)["item"].shape == (3, 2)
+    with pytest.raises(UserError, match="length is 0: ratings of a row"):
+        open_source(data_dir, length=0)
+
+
 def test_an_item_and_a_user_that_the_training_part_lacks_are_0(data_dir):
     source = open_source(data_dir, "test", batch_size=5)
     assert source.unknown["items"].size == 1 and not source.unknown["users"].size

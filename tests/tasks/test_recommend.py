@@ -23,7 +23,7 @@ ON_DEVICE = jax.tree.map(jnp.asarray, BATCH)
 
 
 def test_the_squared_loss_is_of_the_ratings_there_are_and_predictions_keep_to_the_scale():
-    task = recommend.Task(factors.Model(3, ITEMS, rank=2), scale=(1.0, 5.0))
+    task = recommend.Task(factors.Model(3, ITEMS, rank=2), rating_scale=(1.0, 5.0))
     variables = task.fit(task.init(jax.random.key(0), BATCH), [BATCH, BATCH])
     mean = np.float32(11 / 3)
     assert variables["ratings"]["mean"] == pytest.approx(mean)
