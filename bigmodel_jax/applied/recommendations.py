@@ -45,7 +45,7 @@ class Answers(base.Answers):
 
         self._best = jax.jit(best, out_shardings=everywhere)
 
-    def texts(self, given: Iterable[Text], tabs: bool) -> Iterator[str]:
+    def texts(self, given: Iterable[Text], tabs: bool) -> Iterator[Text]:
         """The users, each known."""
         for user in super().texts(given, tabs):
             if not user or user not in self._rows:
