@@ -75,6 +75,7 @@ CONFIGS = {
     "cifar10-resnet": shipped("cifar10", "resnet18,tiny"),
     "cifar10-vit": shipped("cifar10", "vit,tiny"),
     "cifar10-mae": shipped("cifar10_mae", "tiny"),
+    "mnist-anomaly": shipped("mnist_anomaly", "tiny"),
     "movielens": shipped("movielens", "svdpp,tiny"),
     "movielens-ncf": shipped("movielens", "ncf,tiny"),
     "movielens-sequence": shipped("movielens", "sequence,tiny"),
@@ -84,8 +85,8 @@ ALL = {**STRAINS, **CONFIGS}
 ALIKE = (
     "imdb-bilstm", "imdb-textcnn", "imdb-transformer", "imdb-lm", "gpt2-pretrain", "finetune-text",
     "conll", "chat", "squad", "choice", "multi30k", "summarize", "mnist", "folder", "cifar10-mae",
-    "cifar10-airbench", "cifar10-resnet", "cifar10-vit", "movielens", "movielens-ncf",
-    "movielens-sequence",
+    "cifar10-airbench", "cifar10-resnet", "cifar10-vit", "mnist-anomaly",
+    "movielens", "movielens-ncf", "movielens-sequence",
 )  # fmt: skip
 LANGUAGE = ("gpt-shakespeare", "imdb-mlm", "imdb-lm", "gpt2-pretrain")  # of running text
 PARTLY = (
