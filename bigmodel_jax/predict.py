@@ -15,7 +15,7 @@ an encoder-decoder its answer, such as a translation. To a user of a run on rati
     python -m bigmodel_jax.predict --workdir=runs/multi30k-en-de --file=english.txt
     python -m bigmodel_jax.predict --workdir=runs/folder --image=cat.jpg --image=FOLDER
     python -m bigmodel_jax.predict --workdir=runs/folder --image=cat.jpg --explain_html=why.html
-    python -m bigmodel_jax.predict --workdir=runs/movielens-svdpp --user=42
+    python -m bigmodel_jax.predict --workdir=runs/movielens-svdpp-fold=1 --user=42
     cat reviews.txt | python -m bigmodel_jax.predict --workdir=runs/imdb --format=jsonl > labels.jsonl
 
 Without --text, --image, --user and --file it reads standard input, a text, the path of an image or a user a line. One row of output for each text, in

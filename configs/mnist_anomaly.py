@@ -2,7 +2,7 @@
 
     python -m bigmodel_jax.prepare mnist --from=FOLDER
     python -m bigmodel_jax.main --config=configs/mnist_anomaly.py:digit=7
-    python -m bigmodel_jax.predict --workdir=runs/mnist_anomaly --image=digit.png
+    python -m bigmodel_jax.predict --workdir=runs/mnist_anomaly-digit=7 --image=digit.png
 
 The images of the digit count in no loss; the test part, with all ten, is looked at once, at the end.
 Not yet run to a result.
