@@ -18,8 +18,9 @@ an encoder-decoder its answer, such as a translation. To a user of a run on rati
     python -m bigmodel_jax.predict --workdir=runs/movielens-svdpp-fold=1 --user=42
     cat reviews.txt | python -m bigmodel_jax.predict --workdir=runs/imdb --format=jsonl > labels.jsonl
 
-Without --text, --image, --user and --file it reads standard input, a text, the path of an image or a user a line. One row of output for each text, in
-order, as soon as its batch is done; all else that is said goes to standard error.
+Without --text, --image, --user and --file it reads standard input, a text, the path of an image or a
+user a line. One row of output for each text, in order, as soon as its batch is done; all else that is
+said goes to standard error.
 """
 
 import contextlib

@@ -14,8 +14,8 @@ class Task(next_token.Task):
     """next_token on rows of data/ratings.py, whose items are the tokens; the ratings are not looked at.
 
     With the gpt model and learned positions it is SASRec (Kang and McAuley 2018), but for the loss: the
-    softmax over all items in place of one drawn negative, which is known to be better (Klenitskiy and
-    Vasilev 2023).
+    softmax over all items in place of one drawn negative, which Klenitskiy and Vasilev (2023) found
+    to be better.
 
     Args:
         length: the newest items of a user that are read; positions are counted from the newest back.
