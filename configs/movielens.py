@@ -12,8 +12,9 @@
 
 How lists are judged, and what the archive's terms forbid: docs/recommend.md.
 
-    svdpp      RMSE 0.9157 +- 0.0082 of the test parts of fold=1,2,3,4,5, seed=0, 2026-11-28; 55 s a fold on
-               2 cores of an AMD EPYC that had much other work. l2 was chosen of four values by fold=1,val
+    svdpp      RMSE 0.9157 +- 0.0082 of the test parts of fold=1,2,3,4,5, seed=0, 2026-11-28; 55 s a
+               fold on 2 cores of an AMD EPYC that had much other work. l2 was chosen of four values
+               by fold=1,val
     ncf        nDCG@10 0.178 against popularity's 0.104 by fold=1,val, once; test not yet run
     sequence   not yet run to a result
 """

@@ -203,7 +203,7 @@ def _numbered(ids: np.ndarray, train: np.ndarray) -> tuple[np.ndarray, np.ndarra
 def _lists(
     row: np.ndarray, time: np.ndarray, count: int, columns: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Each column as lists, a row each, `[count, most]`: in the order of time, the newest last, 0 before.
+    """Each column as lists, `[count, most]`: in the order of time, the newest last, 0 before.
 
     Args:
         row: in which list each value is.
@@ -223,5 +223,5 @@ def _cut(rows: Mapping[str, np.ndarray], length: int) -> dict[str, np.ndarray]:
     padding = ((0, 0), (-most % length, 0))
     lists = {k: np.pad(x, padding).reshape(-1, length) for k, x in rows.items() if x.ndim == 2}
     real = lists["mask"].any(1)
-    user = np.repeat(rows["user"], len(real) // count)
+    user = np.repeat(rows["user"], lists["mask"].shape[0] // count)
     return {k: x[real] for k, x in {"user": user, **lists}.items()}

@@ -20,8 +20,8 @@ class Evaluator(Pass):
         return {"loss": value}, error, batch["mask"]
 
     def run(self, variables: Mapping) -> dict[str, float]:
-        """Numbers by name; `details` then says of how many ratings, and how many of them are of users and
-        items that the training part does not have."""
+        """Numbers by name; `details` then says of how many ratings, and how many of them are of users
+        and items that the training part does not have."""
         sums, errors = Sums(), []
         for _, (row, error, mask) in self.results(variables):
             sums.add(row)

@@ -23,8 +23,8 @@ class Task(base.Task):
             rating, against `negatives` times as many drawn uniformly from those they did not (He et
             al. 2017, eq. 7): for ranking.
         negatives: drawn for each rating.
-        rating_scale: the lowest and the highest rating, to which predictions are clipped; filled from the
-            data.
+        rating_scale: the lowest and the highest rating, to which predictions are clipped; filled
+            from the data.
     """
 
     own = ("ratings",)
