@@ -3,7 +3,7 @@
 Of labelled texts it gives the probabilities, of a tagger's the entities, of a masked language model's
 the tokens that may stand for each mask, of a language model's how surprising each text is (`generate`
 writes on from a text), of a question and a text the answer, of several choices how probable each is, of
-an encoder-decoder its answer, such as a translation.
+an encoder-decoder its answer, such as a translation. To a user of a run on ratings it recommends items.
 
     python -m bigmodel_jax.predict --workdir=runs/imdb --text="A fine film." --text="Dreadful."
     python -m bigmodel_jax.predict --workdir=runs/imdb --text="A fine film." --explain
@@ -15,10 +15,12 @@ an encoder-decoder its answer, such as a translation.
     python -m bigmodel_jax.predict --workdir=runs/multi30k-en-de --file=english.txt
     python -m bigmodel_jax.predict --workdir=runs/folder --image=cat.jpg --image=FOLDER
     python -m bigmodel_jax.predict --workdir=runs/folder --image=cat.jpg --explain_html=why.html
+    python -m bigmodel_jax.predict --workdir=runs/movielens-svdpp-fold=1 --user=42
     cat reviews.txt | python -m bigmodel_jax.predict --workdir=runs/imdb --format=jsonl > labels.jsonl
 
-Without --text, --image and --file it reads standard input, a text or the path of an image a line. One row of output for each text, in
-order, as soon as its batch is done; all else that is said goes to standard error.
+Without --text, --image, --user and --file it reads standard input, a text, the path of an image or a
+user a line. One row of output for each text, in order, as soon as its batch is done; all else that is
+said goes to standard error.
 """
 
 import contextlib
@@ -54,6 +56,9 @@ def define_flags() -> None:
     flags.DEFINE_multi_string(
         "image", [], "Of a run on images: a file, or a folder of them; may be given several times."
     )
+    flags.DEFINE_multi_string(
+        "user", [], "Of a run on ratings: whom to recommend to; may be given several times."
+    )
     flags.DEFINE_string("text_column", "text", "Of a .csv, .tsv, .jsonl or .parquet file.")
     flags.DEFINE_string("pair_column", None, "The same, of the second text of a pair.")
     flags.DEFINE_enum("format", "table", ["table", "jsonl"], "Of the output.")
@@ -70,8 +75,10 @@ def main() -> None:
     options = flags.FLAGS
     if not options.workdir:
         raise UserError("--workdir=DIR says which run to apply, and is missing.")
-    if sum(map(bool, (options.text, options.file, options.image))) > 1:
-        raise UserError("--text, --file and --image all name what to answer: give one of them.")
+    if sum(map(bool, (options.text, options.file, options.image, options.user))) > 1:
+        raise UserError(
+            "--text, --file, --image and --user all name what to answer: give one of them."
+        )
     if options.pair_text and len(options.pair_text) != len(options.text):
         raise UserError(
             f"There are {len(options.text)} --text and {len(options.pair_text)} --pair_text: "
@@ -86,6 +93,8 @@ def main() -> None:
         texts = iter(options.text)
     elif options.image:
         texts = images(options.image)
+    elif options.user:
+        texts = iter(options.user)
     elif options.file:
         path = Path(options.file).expanduser()
         texts = read(path, options.text_column, options.pair_column)
@@ -98,7 +107,8 @@ def main() -> None:
     explaining = None
     if options.explain or options.explain_class or options.explain_html:
         explaining = Explaining(options.explain_class, options.explain_html)
-    reads = "images" if options.image else "texts" if options.text or options.file else None
+    reads = "texts" if options.text or options.file else None
+    reads = "images" if options.image else "users" if options.user else reads
     if not predict(options.workdir, texts, batch_size, options.format, explaining, tabs, reads):
         raise UserError(f"There are no texts in {options.file or 'standard input'}.")
 
@@ -116,7 +126,7 @@ def predict(
 
     Args:
         tabs: for a run on pairs, a text is cut into two at its first tab.
-        reads: "texts", or "images", whose paths they are; None for whatever the run reads.
+        reads: "texts", "images", whose paths they are, or "users"; None for whatever the run reads.
 
     Raises:
         UserError: the run reads the other; or any of applied.load_answers.
@@ -127,7 +137,8 @@ def predict(
     with contextlib.ExitStack() as stack:
         run = stack.enter_context(load_answers(workdir))
         if reads not in (None, run.reads):
-            way = {"texts": "--text or --file", "images": "--image"}[run.reads]
+            ways = {"texts": "--text or --file", "images": "--image", "users": "--user"}
+            way = ways[run.reads]
             raise UserError(f"{workdir} is a run on {run.reads}: name them with {way}.")
         reader = (run.config["data"].get("reader") or {}).get("name", "")
         if reader.startswith("synthetic_"):

@@ -21,7 +21,7 @@ class Answers(apply.Loaded, abc.ABC):
 
     Attributes:
         data: the sources whose way to prepare them it knows.
-        reads: "texts"; or "images", whose paths then stand in place of texts.
+        reads: "texts"; or "images", whose paths then stand in place of texts; or "users", their names.
     """
 
     data: tuple[str, ...] = ()

@@ -74,13 +74,18 @@ CONFIGS = {
     "cifar10-resnet": shipped("cifar10", "resnet18,tiny"),
     "cifar10-vit": shipped("cifar10", "vit,tiny"),
     "cifar10-mae": shipped("cifar10_mae", "tiny"),
+    "mnist-anomaly": shipped("mnist_anomaly", "tiny"),
+    "movielens": shipped("movielens", "svdpp,tiny"),
+    "movielens-ncf": shipped("movielens", "ncf,tiny"),
+    "movielens-sequence": shipped("movielens", "sequence,tiny"),
 }
 ALL = {**STRAINS, **CONFIGS}
 # Costly laws run in CI on the strains and on a few configs of unlike batches; on these under `-m slow`.
 ALIKE = (
     "imdb-bilstm", "imdb-textcnn", "imdb-transformer", "imdb-lm", "gpt2-pretrain", "finetune-text",
     "conll", "chat", "squad", "choice", "multi30k", "summarize", "mnist", "folder", "cifar10-mae",
-    "cifar10-airbench", "cifar10-resnet", "cifar10-vit",
+    "cifar10-airbench", "cifar10-resnet", "cifar10-vit", "mnist-anomaly",
+    "movielens", "movielens-ncf", "movielens-sequence",
 )  # fmt: skip
 LANGUAGE = ("gpt-shakespeare", "imdb-mlm", "imdb-lm", "gpt2-pretrain")  # of running text
 PARTLY = (
@@ -90,7 +95,10 @@ PARTLY = (
     "choice",
     "multi30k",
     "summarize",
-)  # of words or answers: neither of one label a text nor of every token
+    "movielens",
+    "movielens-ncf",
+    "movielens-sequence",
+)  # of words, answers or ratings: neither of one label a text nor of every token
 STREAMED = ("imdb-mlm", "folder", "cifar10-vit", *PARTLY)  # whose batches the host alone makes
 # Those whose batch comes from a source: the laws that need the same batch twice.
 WITH_SOURCE = {k: v for k, v in ALL.items() if k not in ("rollout", "actor")}

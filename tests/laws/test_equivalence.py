@@ -23,19 +23,19 @@ from tests.laws.harness import (
 HERE = [law for law in laws.LAWS if law not in ("repeated", "killed", "processes", "shares")]
 DEEP = (
     "gpt-shakespeare", "imdb-mlm", "imdb-lm", "gpt2-pretrain", "finetune-text", "conll", "chat", "squad",
-    "choice", "multi30k", "summarize", "cifar10-vit", "cifar10-mae",
+    "choice", "multi30k", "summarize", "cifar10-vit", "cifar10-mae", "movielens-sequence",
 )  # fmt: skip
 FIRST_OF_TASK = ("conll", "squad", "choice", "multi30k", "cifar10-mae")
 TOYS = tuple(name for name in STRAINS if name != "lora")  # without files and evaluators
-# The configs of which a law says nothing. That a mask is drawn for each micro-batch, and that a norm's
-# batch is the micro-batch, is as it should be.
+# The configs of which a law says nothing. That a mask or a negative is drawn for each micro-batch, and that
+# a norm's batch is the micro-batch, is as it should be.
 SILENT = {
     "resident": (*TOYS, *STREAMED),
     "evaluated": TOYS,
     "dispatches": ("actor",),
     "accumulated": (
         "gan", "batch_norm", "rollout", "actor", "imdb-mlm", "mnist-cnn", "folder", "cifar10-airbench",
-        "cifar10-resnet", "cifar10-mae",
+        "cifar10-resnet", "cifar10-mae", "movielens-ncf",
     ),
     "remat": tuple(name for name in ALL if name not in DEEP),
     "scan": tuple(name for name in ALL if name not in DEEP or name in ("imdb-mlm", "cifar10-mae")),

@@ -9,7 +9,8 @@
         def fingerprint(self) -> str  # sha256 of what the data are, in hexadecimal
         def examples(self, split, indices=None) -> Iterator[dict]
             # {"text": str, "label": int}; indices: positions in the split, None for all in order
-            # (of conversations and of tagged words other keys: see the generated ones)
+            # (of conversations and of tagged words other keys: see the generated ones; readers of
+            # ratings have a table instead, data/rating_tables.py)
         # What may be left out:
         target: str         # "class"; "labels": a list of ids; "number": a float, names ("value",)
         pairs: bool         # examples have a second text, "pair"
