@@ -17,6 +17,7 @@ from bigmodel_jax.errors import UserError
 from bigmodel_jax.export import export
 from bigmodel_jax.exported import inputs, program
 from bigmodel_jax.nn import attention
+from bigmodel_jax.nn.positions import sinusoids
 from bigmodel_jax.tasks import classify
 from bigmodel_jax.train import train
 from configs import imdb
@@ -56,7 +57,7 @@ def test_the_loader_alone_answers_texts_as_the_run_does(run, exported):
         batch = loaded._batch(TEXTS, len(TEXTS))
     got = load.load(folder)(batch)
     np.testing.assert_allclose(got["probabilities"], wanted, atol=1e-5)
-    assert "batch 1, length 32: " in said and "batch 3, length 37: " in said
+    assert "batch 1, length 33: " in said and "batch 3, length 48: " in said
 
 
 def test_the_loader_imports_jax_and_numpy_and_is_short(exported):
@@ -89,7 +90,7 @@ def test_an_export_that_says_something_else_is_not_written(run, tmp_path, monkey
 
     monkeypatch.setattr(program, "trace", wrong)
     with pytest.raises(
-        UserError, match=r"not say what the run says: .* away at batch 1, length 32"
+        UserError, match=r"not say what the run says: .* away at batch 1, length 33"
     ):
         export(str(run), str(tmp_path / "x"))
     assert not list(tmp_path.iterdir())
@@ -129,6 +130,13 @@ def test_a_model_that_must_know_how_many_rows_there_are_is_refused():
 
     with pytest.raises(UserError, match="cannot be traced for an unknown number of rows"):
         program.trace(predict, TABLE, READ, {"length": 64})
+
+
+def test_sinusoids_of_an_open_length_are_those_of_numpy():
+    (length,) = jax.export.symbolic_shape("length")
+    table = jax.jit(lambda x: sinusoids(x.shape[0], 7))
+    found = jax.export.export(table)(jax.ShapeDtypeStruct((length,), jnp.float32))
+    np.testing.assert_allclose(found.call(jnp.zeros(3000)), sinusoids(3000, 7), atol=1e-6)
 
 
 def test_no_kernel_of_one_platform_is_taken(monkeypatch):

@@ -173,6 +173,8 @@ def tiny(**data):
 
 def test_a_run_says_what_it_spent_and_its_checkpoint_knows(tmp_path, data_dir):
     config = {**tiny(), "duration": "6 steps", "log_every": "2 steps"}
+    config["evals"].pop("test")
+    config["model"].update(stages=({"features": 2, "size": 8, "stride": 8},), hidden=())
     train(config, str(tmp_path / "run"), data_dir=data_dir)
     spent = json.loads((tmp_path / "run" / "results" / "privacy.json").read_text())["metrics"]
     assert spent == {"epsilon": accountant.epsilon(8 / 640, 1.12, 6, 1e-5), "delta": 1e-5}

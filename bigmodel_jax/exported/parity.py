@@ -19,11 +19,11 @@ from bigmodel_jax.exported.program import Program
 from bigmodel_jax.steps import Batch
 
 ROWS = 1, 3  # of the two batches
-ALLOWED = {"float32": 1e-5, "bfloat16": 1e-2}  # |difference| / (1 + |value|), by what products take
+ALLOWED = {"float32": 1e-4, "bfloat16": 1e-2}  # |difference| / (1 + |value|), by what products take
 
 
 def compare(folder: Path, run: Loaded, variables: Mapping, program: Program) -> list[str]:
-    """A sentence about each of two batches of made-up rows, of other sizes in all open axes.
+    """A sentence about each of two batches of made-up rows, one short, one as long as may be.
 
     Raises:
         UserError: the two answer differently, or the loader fails.
@@ -32,7 +32,7 @@ def compare(folder: Path, run: Loaded, variables: Mapping, program: Program) -> 
     low = "bfloat16" in json.dumps(run.config["model"])
     allowed = ALLOWED["bfloat16" if low else "float32"]
     for i, rows in enumerate(ROWS):
-        lengths = {a: min(least + 5 * i, most) for a, (least, most) in program.bounds.items()}
+        lengths = {a: most if i else least + 1 for a, (least, most) in program.bounds.items()}
         sizes = {**dict.fromkeys(program.axes, 2 + i), **lengths, "batch": rows}
         vocabulary = run.config["model"].get("vocabulary_size", 2)
         batch = inputs.rows(program.inputs, sizes, vocabulary, seed=i)
