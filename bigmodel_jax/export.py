@@ -52,21 +52,22 @@ def export(workdir: str, out: str) -> str:
     """
     import jax
 
-    from bigmodel_jax import apply, rundir, trees
+    from bigmodel_jax import apply, experiment, rundir, trees
     from bigmodel_jax.exported import about, inputs, parity, program
     from bigmodel_jax.hub.safetensors import Writer
 
     final = Path(out).expanduser().absolute()
     if final.exists():
         raise UserError(f"--out {final} is there already: choose another.")
-    texts = rundir.read_config(workdir)["data"]["name"] == "text"
+    config = rundir.read_config(workdir)
+    if not hasattr(experiment.make_task(config), "predict"):
+        raise UserError(
+            f"{workdir} is a run of the task {config['task']['name']!r}, which predicts nothing: there "
+            "is no function to export."
+        )
+    texts = config["data"]["name"] == "text"
     with apply.load(workdir, apply.Applied if texts else apply.Loaded) as run:
-        if not hasattr(run.task, "predict"):
-            raise UserError(
-                f"{workdir} is a run of the task {run.config['task']['name']!r}, which predicts "
-                "nothing: there is no function to export."
-            )
-        read, longest = inputs.find(run.config, run.example()), inputs.longest(run.config)
+        read, longest = inputs.find(config, run.example()), inputs.longest(config)
         variables = jax.device_get(run.variables)
     found = program.trace(run.task.predict, variables, read, longest)
     flat = trees.flatten(variables)

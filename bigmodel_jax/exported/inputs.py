@@ -94,7 +94,7 @@ def rows(
         elif name == "index":
             values = np.arange(shape[0])
         elif name == "places":
-            values = rng.integers(0, sizes["length"], shape)
+            values = rng.integers(0, made["tokens"].shape[-1], shape)
         elif x.dtype == bool or name.endswith("segments"):
             values = real
         elif name.endswith("positions"):
