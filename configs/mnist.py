@@ -49,7 +49,7 @@ def get_config(arg=None):
         config.optimizer = dict(name="sgd", lr=0.01, momentum=0.9)
         config.duration = "10 epochs"
     elif arg.variant == "private":
-        # Each image is in a batch by a chance of 256 / 60,000; more than 384 come once in 1e13 steps.
+        # Each image is in a batch by a chance of 256 / 60,000; more than 384 come once in 3e13 steps.
         config.data.update(poisson=256, batch_size=384, mean=(0.0,), std=(1.0,))
         config.repeat = 1
         config.task = dict(
