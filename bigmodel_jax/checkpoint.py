@@ -13,6 +13,7 @@ checkpoints/
 import hashlib
 import json
 import os
+import re
 import shutil
 import threading
 import time
@@ -197,6 +198,10 @@ class Checkpointer:
         whole = sorted(all_steps(self.folder))
         kept = f"step {whole[-1]} is the newest whole one" if whole else "none was saved before"
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if isinstance(error, OSError) and error.strerror:
+            reason = error.strerror
+        elif code := re.search(r"os_error_code='(\d+)'", reason):  # among a page of Orbax's words
+            reason = os.strerror(int(code[1]))
         failure = UserError(
             f"The checkpoint of step {step} could not be written to {self.folder}: {reason}. Of the "
             f"checkpoints, {kept}; make room or mend the folder, and run the same command again."

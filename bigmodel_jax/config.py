@@ -52,8 +52,9 @@ DEFAULTS: dict[str, Any] = {
     "reduce_on_plateau": {},  # metric, mode, patience, factor
 }
 
-# What changes where and when is saved or shown, but no number: a resume may differ in it.
-NEUTRAL = ("checkpoint", "histograms")
+# What changes where arrays live, where and when is saved or shown, but no number beyond rounding: a
+# resume may differ in it.
+NEUTRAL = ("mesh", "rules", "checkpoint", "histograms")
 
 
 def component(kind: str, name: str) -> type:

@@ -5,6 +5,7 @@ way out; the commands print it and exit with a code other than 0 (`--debug` show
 """
 
 import difflib
+import os
 from collections.abc import Iterable
 
 SHOWN = 20  # names of an error message: there may be thousands of labels
@@ -22,3 +23,11 @@ def nearest(name: str, names: Iterable[str]) -> str:
         return f" Did you mean {close[0]!r}?"
     more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
     return f" There are: {', '.join(names[:SHOWN])}{more}." if names else " There are none."
+
+
+def refuse_address(what: str, path: str | os.PathLike) -> None:
+    """Raises a UserError for a bucket ("gs://..."), which would become a folder of that name here."""
+    if "://" in str(path):
+        raise UserError(
+            f"{what} {path} is an address, and must be a folder: of a disk that all machines see."
+        )

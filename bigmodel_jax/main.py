@@ -8,13 +8,12 @@ On several processes or machines: launch/, docs/launch.md.
 """
 
 import sys
-from pathlib import Path
 
 from absl import flags
 from ml_collections import config_flags
 
 from bigmodel_jax.errors import UserError
-from bigmodel_jax.runtime import DATA_DIR, run_main
+from bigmodel_jax.runtime import DATA_DIR, default_workdir, run_main
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "What to train: configs/NAME.py[:variant,key=value]."
@@ -63,13 +62,6 @@ def main() -> None:
         )
     if code:
         sys.exit(code)
-
-
-def default_workdir(config: str) -> str:
-    """runs/<config>[-<variant>] of "configs/imdb.py:lstm,seed=3" -> runs/imdb-lstm-seed=3."""
-    path, _, arg = config.partition(":")
-    words = [word.replace("/", "-") for word in arg.split(",") if word]  # fold=2/5 is one folder
-    return str(Path("runs") / "-".join([Path(path).stem, *words]))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def define_flags() -> None:
         "config", None, "What to plan: configs/NAME.py[:variant,key=value]."
     )
     flags.DEFINE_string(
-        "topology", "cpu:1", "The devices: v5e:4x4, v5p:4x4x4, h200:8x16, cpu:8, ..."
+        "topology", "cpu:1", "The devices: v5e:4x4, 2xv5p:4x4x4 (two slices), h200:8x16, cpu:8, ..."
     )
     flags.DEFINE_bool(
         "search", False, "Compile other meshes and remat policies, too, and rank them."

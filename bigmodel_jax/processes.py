@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -58,6 +59,12 @@ def joined(statement: Mapping[str, Any]) -> Iterator[None]:
         )
         yield
         failed = False
+    except Exception as error:
+        if not isinstance(error, UserError):
+            # A collective fails where another process has ended: then the line says so, and ends this
+            # one, before a traceback hides it.
+            time.sleep(rollcall.GRACE)
+        raise
     finally:
         line.close(failed)
 

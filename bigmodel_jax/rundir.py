@@ -22,7 +22,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from bigmodel_jax import checkpoint, config, environment
-from bigmodel_jax.errors import UserError
+from bigmodel_jax.errors import UserError, refuse_address
 from bigmodel_jax.processes import on_first
 
 
@@ -34,6 +34,7 @@ class RunDir:
     """
 
     def __init__(self, path: str | os.PathLike):
+        refuse_address("--workdir", path)
         self.path = Path(path).expanduser().absolute()
         self._main = jax.process_index() == 0
         self._lock = None

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from absl import app, flags, logging
 
-from bigmodel_jax.errors import UserError
+from bigmodel_jax.errors import UserError, refuse_address
 
 DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Prepared data and caches; by default TFDS_DATA_DIR or ~/tensorflow_datasets."
@@ -82,6 +82,13 @@ def find_config(name: str) -> str:
     raise UserError(f"There is no config {path!r}. There are: {', '.join(sorted(known))}.")
 
 
+def default_workdir(config: str) -> str:
+    """runs/<config>[-<variant>] of "configs/imdb.py:lstm,seed=3" -> runs/imdb-lstm-seed=3."""
+    path, _, arg = config.partition(":")
+    words = [word.replace("/", "-") for word in arg.split(",") if word]  # fold=2/5 is one folder
+    return str(Path("runs") / "-".join([Path(path).stem, *words]))
+
+
 def _parse(argv):
     """absl's parser, with every error of a flag or a config as a UserError."""
     argv = list(argv)
@@ -124,7 +131,10 @@ def _text(error):
 
 def _guarded(main):
     logging.set_verbosity(logging.DEBUG if _DEBUG.value else logging.ERROR)
+    if not _DEBUG.value:
+        _hush_orbax()
     try:
+        refuse_address("--data_dir", DATA_DIR.value or "")
         main()
     except UserError as error:
         if _DEBUG.value:
@@ -138,6 +148,18 @@ def _guarded(main):
         if _DEBUG.value or error.strerror is None:
             raise
         _fail(f"{error.strerror}: {error.filename or 'while writing'}.")
+
+
+def _hush_orbax():
+    """Where it cannot write, each of Orbax's threads shows a traceback of what is raised anyway."""
+    logging.get_absl_handler().addFilter(lambda record: "orbax" not in record.pathname)
+    shown = sys.excepthook
+
+    def show(kind, error, trace):
+        if str(error) != "Event loop is closed":
+            shown(kind, error, trace)
+
+    sys.excepthook = show
 
 
 def _fail(error):

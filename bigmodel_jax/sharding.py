@@ -15,7 +15,7 @@ import jax
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from bigmodel_jax import trees
+from bigmodel_jax import topology, trees
 from bigmodel_jax.errors import UserError, nearest
 
 AXES = ("data", "fsdp", "tensor", "sequence", "expert", "stage")
@@ -85,8 +85,7 @@ def make_mesh(sizes: Mapping[str, int], devices=None) -> Mesh:
             "axes must be that number, where one axis may be -1 for all that are left."
         )
     shape = {**dict.fromkeys(AXES, 1), **sizes, **dict.fromkeys(free, len(devices) // fixed)}
-    auto = (AxisType.Auto,) * len(AXES)
-    return jax.make_mesh(tuple(shape[a] for a in AXES), AXES, axis_types=auto, devices=devices)
+    return Mesh(topology.arrange(shape, devices), AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
 @contextlib.contextmanager
@@ -96,7 +95,12 @@ def use(mesh: Mesh, rules: Mapping[str, Any] | None = None):
     for name, target in rules.items():
         if name not in RULES:
             raise UserError(f"config.rules names the logical axis {name!r}.{nearest(name, RULES)}")
-        for axis in (target,) if isinstance(target, str) else target or ():
+        target = (target,) if isinstance(target, str) else target or ()
+        if not isinstance(target, (tuple, list)):
+            raise UserError(
+                f"config.rules sends {name!r} to {target!r}: a mesh axis, several or None."
+            )
+        for axis in target:
             if axis not in AXES:
                 raise UserError(
                     f"config.rules sends {name!r} to the mesh axis {axis!r}.{nearest(axis, AXES)}"
@@ -206,7 +210,10 @@ def share(mesh: Mesh) -> tuple[int, int]:
     mine = [i for i, row in enumerate(places) if any(d.process_index == process for d in row)]
     first, size = mine[0], len(mine)
     if mine != list(range(first, first + size)) or first % size or len(places) % size:
-        raise UserError("config.mesh scatters the rows of a batch over the devices of a process.")
+        raise UserError(
+            f"config.mesh {dict(mesh.shape)} scatters the rows of a batch over the devices of a process: "
+            "let each process have whole rows of data and fsdp, or share them with the same others."
+        )
     return first // size, len(places) // size
 
 

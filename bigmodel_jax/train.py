@@ -49,6 +49,7 @@ def train(
     profile: str = "",
     hang_minutes: float = 30.0,
     on_stop: Callable[[], None] = lambda: None,
+    on_evaluation: Callable[[int, Mapping[str, float]], None] = lambda step, metrics: None,
 ) -> TrainState:
     """Trains as `config` says, going on from `workdir` if it holds a checkpoint.
 
@@ -56,6 +57,8 @@ def train(
         profile: steps to trace, "100:110".
         hang_minutes: without a step, after which the stacks of all threads are shown; 0 is never.
         on_stop: called where the run was asked to stop and has saved, before its end.
+        on_evaluation: told of each evaluation during training, on every process; what it raises ends the
+            run.
 
     Returns:
         The last state. What was measured is in the run's directory.
@@ -81,6 +84,7 @@ def train(
             Preemption() as preemption,
         ):
             run = Run(plan, folder, keeper, preemption, data_dir)
+            run.on_evaluation = on_evaluation
             state = run.start()
             folder.write(plan.config, plan.source)  # only now: a refused resume changes nothing
             if run.origin is not None and jax.process_index() == 0:
@@ -107,6 +111,7 @@ class Run:
 
     writer: Writer
     observer: Observer
+    on_evaluation: Callable[[int, Mapping[str, float]], None]
 
     def __init__(self, plan: Plan, folder: RunDir, keeper: Checkpointer, preemption, data_dir: str):
         self.plan, self.folder, self.keeper, self.preemption = plan, folder, keeper, preemption
@@ -279,6 +284,7 @@ class Run:
         self.writer.write(done, metrics)
         main = {k: v for k, v in metrics.items() if k.count("/") == 1}
         self.writer.say(f"step {done} " + " ".join(f"{k} {v:.4f}" for k, v in main.items()))
+        self.on_evaluation(done, metrics)
         improved = False
         if self.stopping and self.stopping.source in due:
             improved = self.stopping.update(done, metrics)

@@ -86,7 +86,9 @@ class Writer:
     def write_once(self, step: int, metrics: Mapping[str, float]) -> bool:
         """`write`, unless a run that was killed right after it has left the same row; whether."""
         names = {self._prefix + name for name in metrics}
-        if self._quiet or any(names <= row.keys() for row in read(self._path)):
+        if self._quiet or any(
+            row["step"] == step and names <= row.keys() for row in read(self._path)
+        ):
             return False
         self.write(step, metrics)
         return True

@@ -9,8 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import numpy as np
 import orbax.checkpoint as ocp
 import pytest
+from jax.sharding import PartitionSpec as P
 
 from bigmodel_jax import checkpoint, rundir
 from bigmodel_jax.apply import load_run
@@ -20,6 +23,7 @@ from bigmodel_jax.errors import UserError
 from bigmodel_jax.evaluate import evaluate
 from bigmodel_jax.train import train
 from configs import imdb, own_text
+from tests.laws.harness import saved_arrays
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -169,6 +173,16 @@ def test_an_unwritable_workdir(tmp_path, data_dir):
         train(tiny(), str(tmp_path / "file" / "run"), data_dir=data_dir)
 
 
+def test_a_bucket_is_no_folder(data_dir):
+    with pytest.raises(UserError, match="--workdir gs://bucket/run is an address"):
+        train(tiny(), "gs://bucket/run", data_dir=data_dir)
+    code, said = command(
+        "main", "--config=configs/imdb.py:lstm,tiny", "--data_dir=gs://bucket/data"
+    )
+    assert code == 1
+    assert said.splitlines()[-1].startswith("error: --data_dir gs://bucket/data is an address")
+
+
 def test_a_workdir_of_another_config_shows_the_difference(saved, data_dir):
     before = (saved / "config.json").read_text()
     with pytest.raises(UserError) as caught:
@@ -177,6 +191,17 @@ def test_a_workdir_of_another_config_shows_the_difference(saved, data_dir):
     assert "optimizer.lr: 0.002 -> 0.5" in str(caught.value)
     assert "--allow_changed_config" in str(caught.value)
     assert (saved / "config.json").read_text() == before
+
+
+def test_a_checkpoint_of_another_mesh_is_none_of_another_run(saved, tmp_path, data_dir):
+    workdir = tmp_path / "run"
+    shutil.copytree(saved, workdir)
+    config = tiny(mesh={"fsdp": 4, "tensor": 2}, rules={"hidden": "tensor"})
+    state = train(config, str(workdir), data_dir=data_dir)
+    before = saved_arrays(saved, 2)
+    for path, value in jax.tree_util.tree_leaves_with_path(state.variables):
+        np.testing.assert_array_equal(value, before[f"['variables']{jax.tree_util.keystr(path)}"])
+    assert state.params["embed"]["embedding"].sharding.spec == P(("tensor",), ("fsdp",))
 
 
 def test_a_run_without_a_checkpoint_or_with_a_torn_config(saved, tmp_path):
@@ -191,18 +216,21 @@ def test_a_run_without_a_checkpoint_or_with_a_torn_config(saved, tmp_path):
 def test_a_disk_that_fills_while_saving_leaves_what_was_saved(tmp_path, data_dir, monkeypatch):
     workdir = tmp_path / "run"
     train(tiny(), str(workdir), data_dir=data_dir)
-    full = OSError(errno.ENOSPC, "No space left on device")
+    code = errno.ENOSPC
+    full = OSError(code, "No space left on device")
+    told = ValueError(f"RESOURCE_EXHAUSTED: Failed writing [os_error_code='{code}'] [spec='{{}}']")
 
-    def no_room(*_, **__):
-        raise full
+    def fail(error):
+        raise error
 
     longer = tiny(duration="4 steps")
-    for place in ((ocp.AsyncCheckpointer, "save"), (checkpoint, "_sync")):  # the other thread's
+    # The second is in another thread.
+    for *place, error in ((ocp.AsyncCheckpointer, "save", told), (checkpoint, "_sync", full)):
         with monkeypatch.context() as patch:
-            patch.setattr(*place, no_room)
+            patch.setattr(*place, lambda *_, error=error, **__: fail(error))
             with pytest.raises(UserError) as caught:
                 train(longer, str(workdir), data_dir=data_dir, allow_changed_config=True)
-        assert "No space left on device" in str(caught.value)
+        assert f"{workdir / 'checkpoints'}: No space left on device. Of" in str(caught.value)
         assert "step 2 is the newest whole one" in str(caught.value)
         assert checkpoint.verify(workdir / "checkpoints" / "2") is None
     state = train(longer, str(workdir), data_dir=data_dir, allow_changed_config=True)

@@ -64,6 +64,7 @@ def run(script):
 def test_importing_the_package_and_a_commands_flags_imports_no_jax():
     script = (
         "import sys, bigmodel_jax, bigmodel_jax.main, bigmodel_jax.prepare, bigmodel_jax.predict\n"
+        "import bigmodel_jax.ablate, bigmodel_jax.compare\n"
         "heavy = {'jax', 'flax', 'optax', 'orbax', 'tensorflow_datasets'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

@@ -65,6 +65,7 @@ def test_a_mesh_axis_splits_only_one_dimension_of_a_parameter():
         (("vocab", None), {"data": 8}, {"vocb": "fsdp"}, "logical axis 'vocb'"),
         (("vocab", None), {"data": 2, "stage": 4}, None, "4 stages, but the model has no scanned"),
         (("vocab", None), {"data": 8}, {"vocab": "fdsp"}, "mesh axis 'fdsp'. Did you mean 'fsdp'"),
+        (("vocab", None), {"data": 8}, {"vocab": 2}, "'vocab' to 2: a mesh axis, several or None"),
     ],
 )
 def test_what_cannot_be_laid_out_is_named(names, sizes, rules, complaint):

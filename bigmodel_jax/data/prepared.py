@@ -16,14 +16,16 @@ from bigmodel_jax.data import builders
 from bigmodel_jax.data.download import download, probe
 from bigmodel_jax.data.progress import progress
 from bigmodel_jax.data.unfinished import alone
-from bigmodel_jax.errors import UserError
+from bigmodel_jax.errors import UserError, refuse_address
 
 RECORD = "bigmodel_jax.json"
 
 
 def default_data_dir() -> str:
     """Where data sets are looked for and prepared when no --data_dir says otherwise."""
-    return os.environ.get("TFDS_DATA_DIR") or os.path.expanduser("~/tensorflow_datasets")
+    given = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    refuse_address("TFDS_DATA_DIR", given)
+    return os.path.expanduser(given)
 
 
 def find(dataset: str, data_dir: str | os.PathLike) -> Path | None:

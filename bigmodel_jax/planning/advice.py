@@ -58,7 +58,9 @@ def advise(config: dict, program: Program, found: Estimate, chip: Chip, devices:
         )
     elif not tight and config["model"].get("remat", "none") != "none":
         again = 1 - program.model_flops / max(sum(p.flops for p in program.parts.values()), 1)
-        changes.append(f"--config.model.remat=none: {again:.0%} of the products are done twice now")
+        changes.append(
+            f"--config.model.remat=none: {again:.0%} of the products are done twice now; --search says whether it fits"
+        )
     room = largest_batch(program, chip)
     if not tight and room >= 2 * program.examples:
         changes.append(

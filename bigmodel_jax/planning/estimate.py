@@ -10,6 +10,7 @@ from typing import NamedTuple
 from bigmodel_jax.planning import flops
 from bigmodel_jax.planning.hardware import Chip
 from bigmodel_jax.planning.program import Program
+from bigmodel_jax.topology import QUIETEST_FIRST
 
 
 class Part(NamedTuple):
@@ -78,9 +79,9 @@ def _part(name, work, chip):
 
 
 def _rate(axes: tuple[str, ...], mesh: dict[str, int], chip: Chip) -> float:
-    """Bytes a second along mesh axes: over the network where a group is of more than one host."""
+    """Bytes a second along mesh axes: over the network where a group is of more than one host or slice."""
     extent, left = 1, set(axes)
-    for axis in reversed(mesh):  # the last axes of a mesh are the nearest devices
-        extent *= mesh[axis] if left else 1
+    for axis in reversed(QUIETEST_FIRST):  # the loudest axis joins the nearest devices
+        extent *= mesh.get(axis, 1) if left else 1
         left.discard(axis)
     return chip.link if chip.host == 0 or extent <= chip.host else chip.network

@@ -69,15 +69,27 @@ def peak(device_kind: str) -> float:
 
 
 class Topology(NamedTuple):
-    """Devices as --topology names them: "v5e:16x16", "h200:8x16" (8 on each of 16 hosts), "cpu:8"."""
+    """Devices as --topology names them: "v5e:16x16", "h200:8x16" (8 on each of 16 hosts), "cpu:8".
+
+    "2xv5e:16x16" are two slices of a TPU, of this shape each.
+    """
 
     name: str
     kind: str
     shape: tuple[int, ...]
+    slices: int = 1
 
     @property
     def devices(self) -> int:
-        return math.prod(self.shape)
+        return self.slices * math.prod(self.shape)
+
+    @property
+    def chip(self) -> Chip | None:
+        """What each of them can do, where that is known; fast links join those of a slice."""
+        chip = CHIPS.get(self.kind)
+        return (
+            chip if chip is None or self.slices == 1 else chip._replace(host=math.prod(self.shape))
+        )
 
     @property
     def platform(self) -> str:
@@ -87,10 +99,17 @@ class Topology(NamedTuple):
 def parse(name: str) -> Topology:
     """Raises a UserError for a name that is none."""
     kind, _, shape = name.partition(":")
+    several = re.fullmatch(r"([1-9]\d*)x(.*)", kind)
+    slices, kind = (int(several[1]), several[2]) if several else (1, kind)
     if kind not in (known := (*CHIPS, "cpu")):
         raise UserError(f"--topology={name}: there is no device {kind!r}.{nearest(kind, known)}")
     if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)*", shape):
         raise UserError(
             f"--topology={name}: after {kind}: come numbers of devices, as in v5e:4x4, h200:8x16 or cpu:8."
         )
-    return Topology(name, kind, tuple(map(int, shape.split("x"))))
+    found = Topology(name, kind, tuple(map(int, shape.split("x"))), slices)
+    if slices > 1 and found.platform != "tpu":
+        raise UserError(
+            f"--topology={name}: only TPUs come in slices; say {kind}:8x{slices}, or so."
+        )
+    return found

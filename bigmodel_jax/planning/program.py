@@ -92,7 +92,9 @@ def devices_of(topology: Topology) -> list[Any]:
     """The devices of a topology; those of GPUs and CPUs are pretended ones of this machine."""
     if topology.platform == "tpu":
         try:
-            return list(topologies.get_topology_desc(topology.name, "tpu").devices)
+            several = {"num_slices": topology.slices} if topology.slices > 1 else {}
+            name = topology.name[topology.name.index(topology.kind) :]
+            return list(topologies.get_topology_desc(name, "tpu", **several).devices)
         except Exception as error:  # whatever the plugin raises
             raise UserError(
                 f"--topology={topology.name}: XLA's TPU compiler gives no such devices "
@@ -129,7 +131,7 @@ def compile_step(config: dict, topology: Topology, data_dir: str) -> Program:
     mesh = sharding.make_mesh(config["mesh"], devices_of(topology))
     config = {**config, "data": {k: v for k, v in config["data"].items() if k != "resident"}}
     with sharding.use(mesh, config["rules"]):
-        plan, described = _open(config, data_dir, mesh)
+        plan, described = open_plan(config, data_dir, mesh)
         batch = _batch(plan, mesh)
         layout = jax.tree.map(lambda x: x.sharding, plan.abstract)
         jitted = jax.jit(
@@ -174,7 +176,7 @@ def compile_step(config: dict, topology: Topology, data_dir: str) -> Program:
     )
 
 
-def _open(config, data_dir, mesh) -> tuple[experiment.Plan, str]:
+def open_plan(config, data_dir, mesh) -> tuple[experiment.Plan, str]:
     """The run's parts, from its data, or from their description where they are not here."""
     kind: Any = component("data", config["data"]["name"])
     try:

@@ -5,7 +5,7 @@ from typing import Any
 from bigmodel_jax.planning import flops
 from bigmodel_jax.planning.advice import SPARE, advise, largest_batch
 from bigmodel_jax.planning.estimate import estimate, waiting
-from bigmodel_jax.planning.hardware import CHIPS, GIB, Topology
+from bigmodel_jax.planning.hardware import GIB, Topology
 from bigmodel_jax.planning.measured import this_machine
 from bigmodel_jax.planning.program import Program
 
@@ -14,7 +14,7 @@ DAY = 86_400
 
 def figures(config: dict, topology: Topology, program: Program) -> dict[str, Any]:
     """All that is known of a step of `config` on the devices, for which it was compiled."""
-    chip = CHIPS[topology.kind] if topology.kind in CHIPS else this_machine(topology.devices)
+    chip = topology.chip or this_machine(topology.devices)
     found = estimate(program, chip, topology.devices)
     memory = program.memory
     per_day = DAY / found.seconds

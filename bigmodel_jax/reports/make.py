@@ -86,7 +86,7 @@ def _opening(run: Run) -> list[Part]:
         + f" for {last:,} steps"
         + (f" of {run.about['batch_size']}" if "batch_size" in run.about else "")
         + (f" ({last / per_epoch:.4g} epochs)" if per_epoch else "")
-        + (f", which took {writers.clock(_seconds(run))}" if _seconds(run) else "")
+        + (f", which took {writers.clock(run.seconds)}" if run.seconds else "")
         + (f", on {on}{cores}" if on else "")
         + (f"; begun {began}" if began else "")
         + "."
@@ -106,21 +106,11 @@ def _opening(run: Run) -> list[Part]:
     return parts
 
 
-def _seconds(run):
-    """How long the training steps took, evaluations and compilation between them left out."""
-    seconds, before = 0.0, 0
-    for row in (r for r in run.rows if r.get("train/steps_per_second")):
-        seconds += (row["step"] - before) / row["train/steps_per_second"]
-        before = row["step"]
-    return seconds
-
-
 def _results(run: Run) -> list[Part]:
     """A column a split: what the evaluators said at the chosen step, and at the end."""
     columns: dict[str, dict[str, float]] = {}
     for name in (n for n in run.during if n not in run.results):
-        said = [row for row in run.rows if any(k.startswith(f"{name}/") for k in row)]
-        if row := next((r for r in said if r["step"] == run.best), said[-1] if said else None):
+        if row := run.said(name):
             found = {k.partition("/")[2]: v for k, v in row.items() if k.startswith(f"{name}/")}
             columns[f"{name} (step {row['step']:,})"] = found
     columns |= {name: result["metrics"] for name, result in run.results.items()}

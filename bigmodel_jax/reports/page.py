@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib import parse
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,23 @@ class Code:
 
 
 @dataclass(frozen=True)
+class Link:
+    """A cell of a table that leads to another report.
+
+    Attributes:
+        report: its path relative to this one, without the suffix: each form leads to its own.
+    """
+
+    text: str
+    report: str
+
+
+@dataclass(frozen=True)
 class Table:
     """Rows of cells; all columns but the first are numbers if `numbers`."""
 
     header: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    rows: Sequence[Sequence[str | Link]]
     numbers: bool = False
     summary: str = ""
 
@@ -87,6 +100,32 @@ def to_html(title: str, parts: Sequence[Part]) -> str:
     return PAGE.format(title=_esc(title), style=STYLE, body="\n".join(body))
 
 
+def to_console(parts: Sequence[Part]) -> str:
+    """Lines for a terminal; figures are left out."""
+    from rich.console import Console
+    from rich.table import Table as Grid
+
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    with console.capture() as capture:
+        for part in parts:
+            if isinstance(part, Table):
+                grid = Grid(title=part.summary or None, title_justify="left", title_style="")
+                for i, name in enumerate(part.header):
+                    grid.add_column(
+                        _clean(name),
+                        justify="right" if part.numbers and i else "left",
+                        overflow="fold",
+                    )
+                for row in part.rows:
+                    grid.add_row(*(_clean(c.text if isinstance(c, Link) else c) for c in row))
+                console.print(grid)
+            elif isinstance(part, Heading):
+                console.print(f"\n{_clean(part.text)}", style="bold")
+            elif not isinstance(part, Figure):
+                console.print(_clean(part.text))
+    return capture.get()
+
+
 def _markdown(part: Part) -> str:
     match part:
         case Heading(text):
@@ -100,12 +139,24 @@ def _markdown(part: Part) -> str:
             return _folded(summary, f"{fence}\n{_clean(text).rstrip()}\n{fence}")
         case Table(header, rows, numbers, summary):
             rule = ["---:" if numbers and i else "---" for i in range(len(header))]
-            cells = [map(_md, header), rule, *(map(_md, row) for row in rows)]
+            cells = [map(_md, header), rule, *(map(_md_cell, row) for row in rows)]
             return _folded(summary, "\n".join(f"| {' | '.join(row)} |" for row in cells))
         case Figure(file, alt):
             return f"![{_md(alt)}]({file})"
         case Quote(title, text):
             return f"**{_md(title)}**" + (f"\n\n> “{_md(text)}”" if text else "")
+
+
+def _md_cell(cell: str | Link) -> str:
+    if isinstance(cell, Link):
+        return f"[{_md(cell.text)}]({parse.quote(cell.report)}.md)"
+    return _md(cell)
+
+
+def _html_cell(cell: str | Link) -> str:
+    if isinstance(cell, Link):
+        return f'<a href="{parse.quote(cell.report)}.html">{_esc(cell.text)}</a>'
+    return _esc(cell)
 
 
 def _folded(summary, text):
@@ -125,7 +176,7 @@ def _html(part: Part) -> str:
             return _closed(summary, f"<pre>{_esc(text)}</pre>")
         case Table(header, rows, numbers, summary):
             head = "".join(f"<th>{_esc(cell)}</th>" for cell in header)
-            lines = ["".join(f"<td>{_esc(cell)}</td>" for cell in row) for row in rows]
+            lines = ["".join(f"<td>{_html_cell(cell)}</td>" for cell in row) for row in rows]
             body = "\n".join(f"<tr>{line}</tr>" for line in lines)
             kind = ' class="numbers"' if numbers else ""
             table = f"<table{kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
@@ -175,6 +226,7 @@ p { max-width: 46rem; overflow-wrap: anywhere; }
 pre { background: var(--soft); padding: .7rem .9rem; border-radius: .4rem;
   font-size: .82rem; white-space: pre-wrap; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; }
+a { color: inherit; text-decoration-color: var(--faint); text-underline-offset: .2em; }
 table { border-collapse: collapse; font-size: .9rem; margin: .4rem 0; }
 th, td { text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--line);
   vertical-align: top; }

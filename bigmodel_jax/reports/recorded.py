@@ -44,6 +44,20 @@ class Run(NamedTuple):
         except UserError:  # none saved yet
             return None
 
+    def said(self, name: str) -> dict | None:
+        """The row of an evaluator that runs during training, of the chosen step or else its last."""
+        rows = [row for row in self.rows if any(k.startswith(f"{name}/") for k in row)]
+        return next((r for r in rows if r["step"] == self.best), rows[-1] if rows else None)
+
+    @property
+    def seconds(self) -> float:
+        """How long the training steps took, evaluations and compilation between them left out."""
+        seconds, before = 0.0, 0
+        for row in (r for r in self.rows if r.get("train/steps_per_second")):
+            seconds += (row["step"] - before) / row["train/steps_per_second"]
+            before = row["step"]
+        return seconds
+
 
 def load(workdir: str | Path) -> Run:
     """Reads what is there."""

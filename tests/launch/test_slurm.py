@@ -77,3 +77,27 @@ def test_seeds_are_an_array_of_runs_of_their_own(stage):
     assert done.returncode == 0, done.stderr
     assert directives((stage.folder / "slurm" / "imdb.sbatch").read_text())["array"] == "0,2"
     assert stage.calls("srun")[0][-2:] == ["--config.seed=2", "--workdir=/scratch/a b/imdb-seed=2"]
+
+
+def test_trials_are_an_array_of_an_ablation(stage):
+    stage.play("srun")
+    stage.play(
+        "sbatch", "os.environ['SLURM_ARRAY_TASK_ID'] = '5'\nos.execvp('bash', ['bash', words[0]])"
+    )
+    grid = "--grid=optimizer.lr=1e-2,3e-2"
+    done = stage.launch("slurm", "--nodes=1", "--trials=0-5%2", *RUN, "--", grid, "--seeds=3")
+    assert done.returncode == 0, done.stderr
+    assert directives((stage.folder / "slurm" / "imdb.sbatch").read_text())["array"] == "0-5%2"
+    (call,) = stage.calls("srun")
+    assert call[2:] == [
+        "-m",
+        "bigmodel_jax.ablate",
+        *RUN,
+        grid,
+        "--seeds=3",
+        "--stopped_exit_code=75",
+        "--only_trial=5",
+    ]
+    done = stage.launch("slurm", "--nodes=1", "--gpus_per_node=8", "--trials=0", *RUN)
+    assert "one process" in done.stderr
+    assert "as of sbatch --array" in stage.launch("slurm", "--nodes=1", "--trials=all", *RUN).stderr

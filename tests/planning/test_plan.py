@@ -107,6 +107,15 @@ def test_slower_links_and_smaller_memories_change_the_verdict(program):
     assert "remat=full" in said and "accumulate=2" in said
 
 
+def test_what_crosses_slices_takes_the_network(program):
+    one, two = hardware.parse("v5e:2x4").chip, hardware.parse("2xv5e:2x2").chip
+    # fsdp 4 x tensor 2: tensor lies within a slice of four, fsdp across two of them.
+    near, far = estimate(program, one, 8).sent, estimate(program, two, 8).sent
+    for (op, axes), seconds in far.items():
+        slower = one.link / one.network if "fsdp" in axes else 1
+        assert seconds == pytest.approx(near[op, axes] * slower)
+
+
 def test_without_its_data_it_plans_from_their_shapes_and_says_so(whole, tmp_path):
     assert whole["batch"] == {"examples": 16, "tokens": 512} and whole["flops"]["model"] > 0
     assert "/nowhere" in whole["described"] and "the data are not here" in report.table(whole)
@@ -134,6 +143,7 @@ def test_search_ranks_what_fits_by_time(data_dir):
         ("v5x:4x4", "Did you mean 'v5p'"),
         ("v5e", "numbers of devices"),
         ("cpu:0", "numbers of devices"),
+        ("2xh200:8x16", "only TPUs come in slices"),
     ],
 )
 def test_a_topology_that_is_none_is_refused(name, words):
@@ -145,4 +155,6 @@ def test_topologies_name_their_devices():
     assert (
         hardware.parse("h200:8x16").devices == 128 and hardware.parse("v5e:16x16").platform == "tpu"
     )
+    two = hardware.parse("2xv5e:4x4")
+    assert (two.slices, two.kind, two.devices, two.platform) == (2, "v5e", 32, "tpu")
     assert CHIPS["h200"].memory == 141 * GIB and jax.device_count() == 8
