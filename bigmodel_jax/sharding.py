@@ -113,8 +113,18 @@ def use(mesh: Mesh, rules: Mapping[str, Any] | None = None):
         _platform.reset(token)
 
 
+@contextlib.contextmanager
+def portable():
+    """Makes what is traced, outside of any mesh, a program for every platform: no kernels of one."""
+    token = _platform.set("any")
+    try:
+        yield
+    finally:
+        _platform.reset(token)
+
+
 def platform() -> str:
-    """What the current mesh's devices are, which need not be here (plan.py): "cpu", "gpu" or "tpu"."""
+    """What the current mesh's devices are, which need not be here: "cpu", "gpu" or "tpu"; or "any"."""
     return _platform.get() or jax.default_backend()
 
 

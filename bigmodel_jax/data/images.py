@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from bigmodel_jax import config
+from bigmodel_jax.data import order
 from bigmodel_jax.data import splits as splitting
 from bigmodel_jax.data.batch_transforms import augmentation
 from bigmodel_jax.data.checks import check_batch_size, check_fingerprint
@@ -60,6 +61,8 @@ class Source:
             data/batch_transforms.
         mean, std: of each channel, 0 to 1, for a model's input; by default those of the training part.
         balance: while training, draw all classes equally often; see order.balanced.
+        poisson: while training, each example is in each batch by a chance of its own, so that this many
+            are on the average, and the rest of batch_size is padding (tasks/private.py); 0 is no.
         workers: processes that decode; -1 is one for each core.
         max_unreadable: images that may be damaged: they are named and left out; more are an error.
         fingerprint, split, training, seed, group, data_dir, process: as in data/text.py.
@@ -84,6 +87,7 @@ class Source:
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         balance: bool = False,
+        poisson: int = 0,
         workers: int = -1,
         max_unreadable: int = 10,
         fingerprint: str = "",
@@ -127,6 +131,9 @@ class Source:
             )
         self.resident = resident and training
         self.steps_per_epoch = batches_per_epoch(self.examples, batch_size, group)
+        self.sample_rate, self._expected = None, poisson
+        if poisson and training:
+            self._sample(poisson, balance, mean is None or std is None)
         name = splitting.split_name(find_split(splits, split))
         chosen = tuple(transforms) if training else ()
         self._work = Work(self._reader, name, self._geometry, chosen)
@@ -146,13 +153,16 @@ class Source:
         if mean is None or std is None:
             train = self._look("train")
             mean, std = mean or train.mean, std or train.std
-        return {
+        info = {
             "num_classes": len(self.label_names),
             "image_size": self._geometry.size,
             "channels": self._geometry.channels,
             "mean": tuple(mean),
             "std": tuple(std),
         }
+        if self.sample_rate is not None:
+            info |= {"sample_rate": self.sample_rate, "expected_batch": self._expected}
+        return info
 
     def check_split(self, split: str) -> None:
         """Raises a UserError for an unknown or empty split: evaluators open theirs late."""
@@ -203,6 +213,8 @@ class Source:
 
     def rows(self, step: int) -> np.ndarray:
         """Which examples the batch of a step holds over all processes, [batch_size]; -1 pads."""
+        if self.sample_rate is not None:
+            return order.poisson(self.examples, self.sample_rate, self.batch_size, self.seed, step)
         plan, position = self._epochs.at(step)
         return plan.indices[position]
 
@@ -246,6 +258,21 @@ class Source:
                 f"{count} cannot be read, and {'are' if len(bad) > 1 else 'is'} left out: {named}."
             )
         return found
+
+    def _sample(self, expected: int, balance: bool, counted: bool) -> None:
+        """Sets out for batches of Poisson sampling."""
+        if balance or counted:
+            what = "balance" if balance else "mean and std"
+            raise UserError(
+                f"config.data.poisson is for learning in private, and config.data.{what} of the training "
+                f"part would tell of it: {'leave it out' if balance else 'give numbers'}."
+            )
+        if not 0 < expected <= self.examples:
+            raise UserError(f"config.data.poisson is {expected} of {self.examples} examples.")
+        self.sample_rate = expected / self.examples
+        order.check_room(self.examples, self.sample_rate, self.batch_size)
+        dispatches = max(1, round(self.examples / (expected * self.group)))
+        self.steps_per_epoch = self.group * dispatches
 
     def _share(self, step: int) -> Rows:
         """This process's part of the batch of a step."""

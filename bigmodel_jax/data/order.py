@@ -14,6 +14,7 @@ import numpy as np
 from bigmodel_jax.errors import UserError
 
 T = TypeVar("T")
+OVERFLOW = 1e-9  # the greatest chance that a step of Poisson sampling ends a run
 
 
 class Plan(NamedTuple):
@@ -119,3 +120,31 @@ def balanced(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
     turn = np.arange(epoch * len(labels), (epoch + 1) * len(labels))
     group, draw = turn % len(sizes), turn // len(sizes)
     return by_class[(np.cumsum(sizes) - sizes)[group] + draw % sizes[group]]
+
+
+def poisson(examples: int, rate: float, rows: int, seed: int, step: int) -> np.ndarray:
+    """A batch into which each example comes by a chance of its own, `rate`: int64 [rows], -1 pads.
+
+    Raises:
+        UserError: it has more than `rows`, which `check_room` makes improbable.
+    """
+    rng = np.random.default_rng((seed, step, 0, 2))
+    drawn = np.flatnonzero(rng.random(examples) < rate)
+    if len(drawn) > rows:
+        raise UserError(
+            f"The batch of step {step} has {len(drawn)} examples by chance, and config.data.batch_size "
+            f"is {rows}: take another seed, or a larger one."
+        )
+    return np.pad(drawn, (0, rows - len(drawn)), constant_values=-1)
+
+
+def check_room(examples: int, rate: float, rows: int) -> None:
+    """Raises a UserError where a batch of `poisson` has more than `rows` with a chance of over 1e-9."""
+    from scipy.special import bdtrc  # the chance of more than `rows` of `examples`
+
+    if rows < examples and (chance := bdtrc(rows, examples, rate)) > OVERFLOW:
+        room = next(n for n in range(rows, examples + 8) if bdtrc(n, examples, rate) <= OVERFLOW)
+        raise UserError(
+            f"config.data.batch_size {rows} is too small for batches of {rate * examples:.0f} examples on "
+            f"the average: one in {1 / chance:.0e} would have more; take {room} or more."
+        )

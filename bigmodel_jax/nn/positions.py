@@ -26,12 +26,24 @@ SCALINGS = {
 }
 
 
-def sinusoids(length: int, dim: int) -> np.ndarray:
+def sinusoids(length: int, dim: int) -> np.ndarray | jax.Array:
     """The positions of Vaswani et al. (2017): sines, then cosines, `[length, dim]` float32.
 
     Of wavelengths from 2 pi to 10,000 times that. An odd `dim` has one sine more.
+
+    Args:
+        length: or a symbol of jax.export, for which the table is computed where it is used.
     """
     wave = np.exp(-np.log(10_000.0) * np.arange((dim + 1) // 2) / max(dim // 2, 1))
+    if not isinstance(length, int):
+        # Whole turns are taken off first, by products that are exact up to place 2 ** 14: of an angle
+        # of hundreds float32 would leave the sine five digits.
+        turns = wave / (2 * np.pi)
+        coarse = np.round(turns * 4096) / 4096
+        place = jnp.arange(length, dtype=jnp.float32)[:, None]
+        part = place * np.float32(coarse) % 1 + place * np.float32(turns - coarse)
+        angles = np.float32(2 * np.pi) * part
+        return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)[:, : dim // 2]], 1)
     angles = np.arange(length)[:, None] * wave
     return np.concatenate([np.sin(angles), np.cos(angles)[:, : dim // 2]], 1).astype(np.float32)
 
