@@ -39,6 +39,6 @@ def turn(image: jax.Array, angle: jax.Array, size: jax.Array) -> jax.Array:
     places = jnp.mgrid[:height, :width] - middle
     cosine, sine = jnp.cos(angle), jnp.sin(angle)
     back = jnp.array([[cosine, sine], [-sine, cosine]]) / size  # from where each pixel comes
-    coordinates = jnp.einsum("ij,jhw->ihw", back, places) + middle
+    coordinates = list(jnp.einsum("ij,jhw->ihw", back, places) + middle)
     sample = functools.partial(map_coordinates, order=1, mode="constant")
     return jax.vmap(sample, (-1, None), -1)(image, coordinates)
