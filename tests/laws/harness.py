@@ -104,9 +104,9 @@ STREAMED = ("imdb-mlm", "folder", "cifar10-vit", *PARTLY)  # whose batches the h
 WITH_SOURCE = {k: v for k, v in ALL.items() if k not in ("rollout", "actor")}
 
 
-def costly(names, *others, but=()):
-    """Names for a costly law, those of ALIKE and `others` marked slow, `but` for some."""
-    alike = {*ALIKE, *others} - {*but}
+def costly(names, *others):
+    """Names for a costly law, those of ALIKE and `others` marked slow."""
+    alike = {*ALIKE, *others}
     return [pytest.param(n, marks=pytest.mark.slow) if n in alike else n for n in names]
 
 

@@ -25,7 +25,6 @@ DEEP = (
     "gpt-shakespeare", "imdb-mlm", "imdb-lm", "gpt2-pretrain", "finetune-text", "conll", "chat", "squad",
     "choice", "multi30k", "summarize", "cifar10-vit", "cifar10-mae", "movielens-sequence",
 )  # fmt: skip
-FIRST_OF_TASK = ("conll", "squad", "choice", "multi30k", "cifar10-mae")
 TOYS = tuple(name for name in STRAINS if name != "lora")  # without files and evaluators
 # The configs of which a law says nothing. That a mask or a negative is drawn for each micro-batch, and that
 # a norm's batch is the micro-batch, is as it should be.
@@ -42,8 +41,8 @@ SILENT = {
 }  # fmt: skip
 
 
-# One config of every task in CI: the laws share one run of each.
-@pytest.mark.parametrize("name", costly(ALL, but=FIRST_OF_TASK))
+# The laws share one run of each config.
+@pytest.mark.parametrize("name", costly(ALL))
 def test_the_laws_hold(name, tmp_path, data_dir):
     verdicts = list(laws.verify(subject(name, data_dir, tmp_path), HERE))
     assert [laws.line(v) for v in verdicts if not v.fine] == []
