@@ -73,6 +73,15 @@ def _chrf(hypotheses, references):
 def _sacrebleu(metric: Any, hypotheses, references) -> Score:
     # Of one text there is nothing to draw.
     draws = DRAWS if len(hypotheses) > 1 else 1
+    compute = metric._compute_score_from_stats
+
+    def compute_as_float(stats):
+        """As sacrebleu does; its draws are float32, or float where nothing agrees, which have no mean."""
+        score = compute(stats)
+        score.score = float(score.score)
+        return score
+
+    metric._compute_score_from_stats = compute_as_float
     score = metric.corpus_score(hypotheses, [references], n_bootstrap=draws)
     half = max(0.0, score._ci)  # which is shown, but has no other name
     return Score(float(score.score), float(half), str(metric.get_signature()))

@@ -24,6 +24,13 @@ def test_bleu_and_chrf_are_those_of_sacrebleu_and_say_how_they_were_computed():
     assert same["bleu"] == found["bleu"] and 0 < same["bleu"].half < same["bleu"].value
 
 
+def test_texts_of_which_few_agree_with_anything_have_an_interval_too():
+    found = translation_metrics.compute(
+        ("chrf",), ["xx", "yy", "a cat"], ["Hund", "Katze", "a cat"]
+    )
+    assert 0 < found["chrf"].value < 100 and 0 < found["chrf"].half <= 50
+
+
 def test_rouge_is_the_mean_of_f_measures_with_a_bootstrap_interval():
     pytest.importorskip("rouge_score")
     found = translation_metrics.compute(("rouge",), ANSWERS, REFERENCES)
