@@ -242,15 +242,18 @@ def _send(peer: socket.socket, word: Mapping[str, Any]) -> None:
 
 
 def _receive(peer: Any) -> dict | None:
-    """The next line; None where there is none in time, the other has gone or speaks otherwise."""
+    """The next line; None where there is none in time, the other has gone or speaks otherwise.
+
+    It takes no byte more: two lines may have arrived together (a verdict, and who ended since).
+    """
     data = bytearray()
     try:
         while not data.endswith(b"\n"):
-            piece = peer.recv(1 << 16)
-            if not piece:
+            waiting = peer.recv(1 << 16, socket.MSG_PEEK)
+            if not waiting:
                 return None
-            data += piece
-        word = json.loads(data.split(b"\n")[0])
+            data += peer.recv(waiting.find(b"\n") + 1 or len(waiting))
+        word = json.loads(data)
         return word if isinstance(word, dict) else None
     except (OSError, ValueError):
         return None

@@ -102,6 +102,18 @@ def test_strangers_at_the_port_are_ignored(called, port):
     member.join()
 
 
+def test_lines_that_arrive_together_are_heard_one_by_one():
+    ours, theirs = socket.socketpair()
+    theirs.sendall(b'{"problem": null}\n{"end": "died", "process": 1}\n')
+    theirs.close()
+    with ours:
+        assert [rollcall._receive(ours) for _ in range(3)] == [
+            {"problem": None},
+            {"end": "died", "process": 1},
+            None,
+        ]
+
+
 MEMBER = """
 import os, sys, time
 from bigmodel_jax import rollcall
