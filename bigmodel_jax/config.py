@@ -21,6 +21,7 @@ CLASSES = {
     "tasks": "Task",
     "evals": "Evaluator",
     "applied": "Answers",
+    "environments": "Environment",
     "data.actors": "Actor",
     "data": "Source",
     "data.readers": "Reader",
