@@ -213,8 +213,8 @@ def rollout(reset, act, length: int, learn: Step, name: str = "environment") -> 
     Args:
         reset: `() -> environment state`, a pytree of arrays; it lives in slots[name], and so in
             the checkpoint.
-        act: `(variables, environment state, rng) -> (environment state, transition)`: one step of
-            the policy in the environment; `transition` is a dict of arrays `[environments, ...]`.
+        act: `(training state, environment state, rng) -> (environment state, transition)`: one step
+            of the policy in the environment; `transition` is a dict of arrays `[environments, ...]`.
         length: environment steps a rollout.
         learn: the step that gets the transitions, `[environments, length, ...]`, as its batch.
     """
@@ -226,7 +226,7 @@ def rollout(reset, act, length: int, learn: Step, name: str = "environment") -> 
         act_key, learn_key = jax.random.split(rng)
 
         def move(environment, key):
-            return act(state.variables, environment, key)
+            return act(state, environment, key)
 
         environment, moves = jax.lax.scan(
             move, state.slots[name], jax.random.split(act_key, length)
@@ -236,6 +236,31 @@ def rollout(reset, act, length: int, learn: Step, name: str = "environment") -> 
         return learn.update(state, moves, learn_key)
 
     return Step(init, update)
+
+
+def minibatch(epochs: int, n: int, step: Step) -> Step:
+    """`step` on each of n parts of the batch, shuffled anew, `epochs` times over.
+
+    The metrics of these updates are summed; all of them have the same `state.step`.
+    """
+
+    def update(state, batch, rng):
+        rows = len(jax.tree.leaves(batch)[0])
+
+        def epoch(state, key):
+            order, key = jax.random.split(key)
+            order = jax.random.permutation(order, rows).reshape(n, rows // n)
+
+            def part(state, inputs):
+                rows, key = inputs
+                return step.update(state, jax.tree.map(lambda x: x[rows], batch), key)
+
+            return jax.lax.scan(part, state, (order, jax.random.split(key, n)))
+
+        state, metrics = jax.lax.scan(epoch, state, jax.random.split(rng, epochs))
+        return state, jax.tree.map(lambda x: x.sum((0, 1)), metrics)
+
+    return Step(step.init, update)
 
 
 def augmented(augment, step: Step) -> Step:

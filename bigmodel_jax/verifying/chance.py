@@ -18,13 +18,14 @@ def removed(config: Mapping, data_dir: str) -> dict[str, Any]:
     """
     if "name" not in config["optimizer"]:
         raise DoesNotApply("several players take turns in a step")
-    if config["actor"] or config["data"]["name"] == "nothing":
-        raise DoesNotApply("an environment makes its batches")
     kept = {k: v for k, v in config["model"].items() if "dropout" not in k and k != "drop_path"}
     config = {**config, "model": kept}
     with stepping.opened(stepping.streaming(config), data_dir) as stepper:
+        given = {} if config["actor"] else stepper.plan.source.batch(0)
+        if not given:
+            raise DoesNotApply("an environment makes its batches")
         task, variables = stepper.plan.task, stepper.start().variables
-        batch = sharding.put(stepper.plan.source.batch(0), stepper.plan.mesh)
+        batch = sharding.put(given, stepper.plan.mesh)
 
         @jax.jit
         def loss(key):

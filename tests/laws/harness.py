@@ -78,6 +78,7 @@ CONFIGS = {
     "movielens": shipped("movielens", "svdpp,tiny"),
     "movielens-ncf": shipped("movielens", "ncf,tiny"),
     "movielens-sequence": shipped("movielens", "sequence,tiny"),
+    "cartpole-ppo": shipped("cartpole_ppo", "tiny"),
 }
 ALL = {**STRAINS, **CONFIGS}
 # Costly laws run in CI on the strains and on a few configs of unlike batches; on these under `-m slow`.
@@ -101,7 +102,8 @@ PARTLY = (
 )  # of words, answers or ratings: neither of one label a text nor of every token
 STREAMED = ("imdb-mlm", "folder", "cifar10-vit", *PARTLY)  # whose batches the host alone makes
 # Those whose batch comes from a source: the laws that need the same batch twice.
-WITH_SOURCE = {k: v for k, v in ALL.items() if k not in ("rollout", "actor")}
+ACTING = ("cartpole-ppo",)
+WITH_SOURCE = {k: v for k, v in ALL.items() if k not in ("rollout", "actor", *ACTING)}
 
 
 def costly(names, *others):
@@ -123,6 +125,6 @@ def assert_same_bits(first: dict, second: dict) -> None:
 
 
 __all__ = [
-    "ALL", "CONFIGS", "LANGUAGE", "PARTLY", "STRAINS", "STREAMED", "WITH_SOURCE", "assert_same_bits", "loss_of", "costly", "make_mesh", "relative_distance",
+    "ACTING", "ALL", "CONFIGS", "LANGUAGE", "PARTLY", "STRAINS", "STREAMED", "WITH_SOURCE", "assert_same_bits", "loss_of", "costly", "make_mesh", "relative_distance",
     "run_steps", "saved_arrays", "subject", "train", "trees",
 ]  # fmt: skip

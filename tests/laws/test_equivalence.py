@@ -9,6 +9,7 @@ import pytest
 
 from bigmodel_jax.verifying import accumulated, devices, laws, shares, stepping
 from tests.laws.harness import (
+    ACTING,
     ALL,
     CONFIGS,
     STRAINS,
@@ -29,12 +30,12 @@ TOYS = tuple(name for name in STRAINS if name != "lora")  # without files and ev
 # The configs of which a law says nothing. That a mask or a negative is drawn for each micro-batch, and that
 # a norm's batch is the micro-batch, is as it should be.
 SILENT = {
-    "resident": (*TOYS, *STREAMED),
-    "evaluated": TOYS,
+    "resident": (*TOYS, *STREAMED, *ACTING),
+    "evaluated": (*TOYS, *ACTING),
     "dispatches": ("actor",),
     "accumulated": (
         "gan", "batch_norm", "rollout", "actor", "imdb-mlm", "mnist-cnn", "folder", "cifar10-airbench",
-        "cifar10-resnet", "cifar10-mae", "movielens-ncf",
+        "cifar10-resnet", "cifar10-mae", "movielens-ncf", *ACTING,
     ),
     "remat": tuple(name for name in ALL if name not in DEEP),
     "scan": tuple(name for name in ALL if name not in DEEP or name in ("imdb-mlm", "cifar10-mae")),

@@ -48,9 +48,9 @@ class Task(base.Task):
         def reset():
             return {"cue": jnp.zeros(ENVIRONMENTS, jnp.int32), "steps": jnp.zeros((), jnp.int32)}
 
-        def move(variables, environment, rng):
+        def move(state, environment, rng):
             act_rng, cue_rng = jax.random.split(rng)
-            action = self.act(variables, environment["cue"], act_rng)
+            action = self.act(state.variables, environment["cue"], act_rng)
             reward = (action == environment["cue"]).astype(jnp.float32)
             seen = {"cue": environment["cue"], "action": action, "reward": reward}
             cue = jax.random.randint(cue_rng, (ENVIRONMENTS,), 0, CUES)

@@ -1,0 +1,30 @@
+"""Swings the lower of two links above a line: PPO in an environment of JAX.
+
+python -m bigmodel_jax.main --config=configs/acrobot_ppo.py:seed=1
+"""
+
+from ml_collections import ConfigDict
+
+from bigmodel_jax.config import DEFAULTS, parse_arg
+
+
+def get_config(arg=None):
+    arg = parse_arg(arg, tiny=False, seed=0)
+    config = ConfigDict(DEFAULTS)
+    config.seed = arg.seed
+    config.data = dict(name="acting", environment=dict(name="acrobot"), number=16, length=128)
+    config.model = dict(name="actor_critic")
+    config.task = dict(name="ppo", normalise=True, minibatches=8)
+    config.optimizer = dict(name="adam", lr=1e-3, eps=1e-5, clip=0.5)
+    config.optimizer.schedule = dict(name="linear")
+    config.duration = "491520 examples"  # 240 updates
+    config.repeat, config.log_every = 8, "40 steps"
+    config.evals = dict(eval=dict(name="returns", every="40 steps"))
+    if arg.tiny:
+        config.model.hidden = (16,)
+        config.data.update(number=8, length=8)
+        config.task.update(epochs=1, minibatches=1)
+        config.duration = "20 steps"
+        config.repeat, config.log_every = 2, "10 steps"
+        config.evals.eval.update(every="10 steps", episodes=4)
+    return config

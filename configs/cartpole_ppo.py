@@ -1,0 +1,33 @@
+"""Balances a pole: PPO in an environment of JAX, acting and learning as one program.
+
+    python -m bigmodel_jax.main --config=configs/cartpole_ppo.py:seed=1
+    python -m bigmodel_jax.play --workdir=runs/cartpole_ppo-seed=1
+
+Half a million steps in the environment; a return of 500 is all there is. docs/acting.md.
+"""
+
+from ml_collections import ConfigDict
+
+from bigmodel_jax.config import DEFAULTS, parse_arg
+
+
+def get_config(arg=None):
+    arg = parse_arg(arg, tiny=False, seed=0)
+    config = ConfigDict(DEFAULTS)
+    config.seed = arg.seed
+    config.data = dict(name="acting", environment=dict(name="cartpole"), number=8, length=128)
+    config.model = dict(name="actor_critic")
+    config.task = dict(name="ppo", value_clip=0.2)
+    config.optimizer = dict(name="adam", lr=2.5e-4, eps=1e-5, clip=0.5)
+    config.optimizer.schedule = dict(name="linear")
+    config.duration = "499712 examples"  # 488 updates
+    config.repeat, config.log_every = 8, "40 steps"
+    config.evals = dict(eval=dict(name="returns", every="80 steps"))
+    if arg.tiny:
+        config.model.hidden = (16,)
+        config.data.update(number=8, length=8)
+        config.task.update(epochs=1, minibatches=1)
+        config.duration = "20 steps"
+        config.repeat, config.log_every = 2, "10 steps"
+        config.evals.eval.update(every="10 steps", episodes=4)
+    return config

@@ -1,0 +1,32 @@
+"""Swings up a pendulum with a motor that is too weak to lift it: PPO with continuous actions.
+
+python -m bigmodel_jax.main --config=configs/pendulum_ppo.py:seed=1
+"""
+
+from ml_collections import ConfigDict
+
+from bigmodel_jax.config import DEFAULTS, parse_arg
+
+
+def get_config(arg=None):
+    arg = parse_arg(arg, tiny=False, seed=0)
+    config = ConfigDict(DEFAULTS)
+    config.seed = arg.seed
+    config.data = dict(name="acting", environment=dict(name="pendulum"), number=8, length=256)
+    config.model = dict(name="actor_critic")
+    # A torque is forgotten after some tens of steps: a long sight only makes the values harder to learn.
+    config.task = dict(name="ppo", normalise=True, gamma=0.9, entropy=0.0, reward_scale=0.1)
+    config.task.update(epochs=10, minibatches=16)
+    config.optimizer = dict(name="adam", lr=1e-3, eps=1e-5, clip=0.5)
+    config.optimizer.schedule = dict(name="linear")
+    config.duration = "294912 examples"  # 144 updates
+    config.repeat, config.log_every = 8, "24 steps"
+    config.evals = dict(eval=dict(name="returns", every="24 steps"))
+    if arg.tiny:
+        config.model.hidden = (16,)
+        config.data.update(number=8, length=8)
+        config.task.update(epochs=1, minibatches=1)
+        config.duration = "20 steps"
+        config.repeat, config.log_every = 2, "10 steps"
+        config.evals.eval.update(every="10 steps", episodes=4)
+    return config
