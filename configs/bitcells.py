@@ -1,10 +1,10 @@
 """Clears ten cells: the agent of an introduction to reinforcement learning, made to learn (docs/acting.md).
 
-    python -m bigmodel_jax.main --config=configs/bitcells.py
-    python -m bigmodel_jax.main --config=configs/bitcells.py:adapt,start=runs/bitcells
+python -m bigmodel_jax.main --config=configs/bitcells.py
+python -m bigmodel_jax.main --config=configs/bitcells.py:adapt,start=runs/bitcells
 
-    learn   10-128-64-10 by REINFORCE, from scratch; the best return is 10
-    adapt   the same where action i clears the cell i + shift, from the parameters of the run at `start`
+learn   10-128-64-10 by REINFORCE, from scratch; the best return is 10
+adapt   the same where action i clears the cell i + shift, from the parameters of the run at `start`
 """
 
 from ml_collections import ConfigDict

@@ -44,7 +44,8 @@ def draw(
     """
     total = jnp.cumsum(replay["priority"])
     # One of each of `number` equal parts of the sum, as in the paper's appendix B.2.1.
-    marks = (jnp.arange(number) + jax.random.uniform(rng, (number,))) / number * total[-1]
+    parts = jnp.arange(number, dtype=jnp.float32)
+    marks = (parts + jax.random.uniform(rng, (number,))) / number * total[-1]
     index = jnp.searchsorted(total, marks, side="right")
     index = jnp.minimum(index, jnp.maximum(replay["filled"] - 1, 0)).astype(jnp.int32)
     chance = replay["priority"][index] / total[-1]

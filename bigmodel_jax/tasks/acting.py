@@ -77,10 +77,14 @@ class Task(base.Task):
         learn = _told(self.learn(optimizer))
         if self.normalise:
             learn = steps.chain(learn, Step(lambda variables: {}, _observe))
-        return self.rolled(learn, lambda state: self.act) if self.environment else learn
+        return self.rolled(learn) if self.environment else learn
 
-    def rolled(self, learn: Step, acting: Callable) -> Step:
-        """`learn` after a rollout; `acting(training state)` is what then acts, as `act` does."""
+    def exploring(self, state: steps.TrainState) -> Callable:
+        """What acts in a rollout, as `act` does."""
+        return self.act
+
+    def rolled(self, learn: Step) -> Step:
+        """`learn` after a rollout."""
         if not (self.number and self.length):
             raise UserError(
                 "config.task.environment is filled from config.data=dict(name='acting', "
@@ -92,7 +96,7 @@ class Task(base.Task):
             return worlds.begin(environment, number)
 
         def move(state, world, rng):
-            act = acting(state)
+            act = self.exploring(state)
 
             def choose(observation, rng):
                 return act(state.variables, observation, rng)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from bigmodel_jax import losses, steps
 from bigmodel_jax.acting import replay, worlds
+from bigmodel_jax.errors import UserError
 from bigmodel_jax.metrics import mean
 from bigmodel_jax.steps import Aux, Batch, Step, Variables
 from bigmodel_jax.tasks import acting
@@ -75,7 +76,7 @@ class Task(acting.Task):
         """The actions that are worth most; `rng` changes nothing."""
         return super().act(variables, observation, None)
 
-    def exploring(self, state: steps.TrainState):
+    def exploring(self, state):
         """`act` with some actions at random, fewer and fewer."""
         share = jnp.maximum(1 - state.step / self.explore, self.random)
 
@@ -115,11 +116,48 @@ class Task(acting.Task):
                 after, metrics = jax.lax.scan(lambda s, key: update(s, None, key), state, keys)
                 return after, jax.tree.map(lambda x: x.sum(0), metrics)
 
-            nothing = jax.tree.map(
-                lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(learn)[1]
-            )
-            return jax.lax.cond(
-                memory["filled"] >= self.begin, learn, lambda: (state, nothing)
-            )
+            nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(learn)[1])
+            return jax.lax.cond(memory["filled"] >= self.begin, learn, lambda: (state, nothing))
 
         return Step(init, remember)
+
+    def judged(self, variables: Variables, rows: Batch) -> tuple[Batch, jax.Array]:
+        """(rows with the "goal" of each action's value, how far the value is off), [rows]."""
+        later = self.values({"params": variables["target"]}, rows["next_observation"])
+        chooser = self.values(variables, rows["next_observation"]) if self.double else later
+        best = jnp.take_along_axis(later, chooser.argmax(-1, keepdims=True), -1)[..., 0]
+        goal = rows["reward"] + jnp.where(rows["terminated"], 0.0, self.gamma * best)
+        return {**rows, "goal": goal}, goal - self._chosen(variables, rows)
+
+    def loss(self, variables, batch, rng, *, train):
+        value = self._chosen(variables, batch)
+        errors = batch["weight"] * losses.huber(value, batch["goal"])
+        return mean(errors), Aux({"value": mean(value)})
+
+    def _chosen(self, variables, rows):
+        values = self.values(variables, rows["observation"])
+        return jnp.take_along_axis(values, rows["action"][..., None], -1)[..., 0]
+
+    def _row(self):
+        """Shapes of a remembered transition."""
+        environment = self.environment
+
+        def moved(rng):
+            world, actions = worlds.begin(environment, 1), jnp.zeros(1, jnp.int32)
+            return worlds.move(environment, world, lambda seen, key: actions, rng)[1]
+
+        row = jax.eval_shape(moved, jax.random.key(0))
+        return {k: jax.ShapeDtypeStruct(row[k].shape[1:], row[k].dtype) for k in KEPT}
+
+    def check(self, source) -> None:
+        """Raises a UserError where there is no such environment, or where less is remembered than drawn."""
+        if self.environment is None or self.environment.num_actions is None:
+            raise UserError(
+                "config.task dqn chooses among a few actions in an environment of JAX: "
+                "config.data=dict(name='acting', environment=dict(name='cartpole')), or take task ppo."
+            )
+        if not source.batch_size <= self.begin <= self.capacity:
+            raise UserError(
+                f"config.task.begin is {self.begin}, but is to be from {source.batch_size}, the steps of "
+                f"a rollout, to {self.capacity}, config.task.capacity."
+            )
