@@ -57,8 +57,9 @@ class Loaded:
 
     def example(self) -> dict[str, np.ndarray]:
         """A batch, of which only the shapes matter: of tokens, unless the kind of data says another."""
-        data = self.config["data"]
-        kind: Any = component("data", data["name"])
+        key = "actor" if self.config["actor"] else "data"
+        data, folder = self.config[key], {"actor": "data.actors", "data": "data"}[key]
+        kind: Any = component(folder, data["name"])
         if hasattr(kind, "example"):
             return kind.example(data, self.rows)
         tokens = np.zeros((self.rows, 8), np.int32)

@@ -1,7 +1,11 @@
-"""Balances a pole: PPO in an environment of JAX, acting and learning as one program.
+"""Balances a pole: PPO.
 
     python -m bigmodel_jax.main --config=configs/cartpole_ppo.py:seed=1
+    python -m bigmodel_jax.main --config=configs/cartpole_ppo.py:gym
     python -m bigmodel_jax.play --workdir=runs/cartpole_ppo-seed=1
+
+    jax   acting and learning are one program
+    gym   the same with gymnasium's CartPole-v1, in worker processes (pip install 'bigmodel_jax[rl]')
 
 Half a million steps in the environment; a return of 500 is all there is. docs/acting.md.
 """
@@ -12,7 +16,7 @@ from bigmodel_jax.config import DEFAULTS, parse_arg
 
 
 def get_config(arg=None):
-    arg = parse_arg(arg, tiny=False, seed=0)
+    arg = parse_arg(arg, ("jax", "gym"), tiny=False, seed=0)
     config = ConfigDict(DEFAULTS)
     config.seed = arg.seed
     config.data = dict(name="acting", environment=dict(name="cartpole"), number=8, length=128)
@@ -30,4 +34,10 @@ def get_config(arg=None):
         config.duration = "20 steps"
         config.repeat, config.log_every = 2, "10 steps"
         config.evals.eval.update(every="10 steps", episodes=4)
+    if arg.variant == "gym":
+        sizes = dict(number=config.data.number, length=config.data.length)
+        config.actor = dict(name="gym", environment="CartPole-v1", workers=2, **sizes)
+        config.data = dict(name="nothing")
+        config.repeat = 1
+        config.evals.eval.environment = "CartPole-v1"
     return config
