@@ -150,16 +150,16 @@ def nonfinite(part, whole) -> jax.Array:
     return jnp.stack([bad.get(path, jnp.zeros((), bool)) for path in trees.flatten(whole)])
 
 
-def ema(decay: float, name: str = "ema", of: str = "params") -> Step:
+def ema(decay: float, name: str = "ema", of: str = "params", warmup: bool = True) -> Step:
     """Keeps variables[name], an exponential moving average of the parameters, or of variables[of].
 
-    The decay of update t is at most (1 + t) / (10 + t), so that early parameters are soon forgotten
-    (as in TensorFlow's ExponentialMovingAverage).
+    With `warmup` the decay of update t is at most (1 + t) / (10 + t), so that early parameters are soon
+    forgotten (as in TensorFlow's ExponentialMovingAverage). A target network is to lag from the start.
     """
 
     def update(state, batch, rng):
         t = state.step.astype(jnp.float32)
-        rate = jnp.minimum(decay, (1 + t) / (10 + t))
+        rate = jnp.minimum(decay, (1 + t) / (10 + t)) if warmup else decay
 
         def mix(old, new):
             return (rate * old + (1 - rate) * new).astype(old.dtype)

@@ -33,7 +33,7 @@ class Source:
         split: str = "",
         training: bool = True,
     ):
-        world = build("environments", environment)
+        world = environments.checked(environment)
         self.batch_size, self.steps_per_epoch, self.examples = number * length, 1, 0
         self.info = {
             "environment": dict(environment),

@@ -107,16 +107,17 @@ class Task(base.Task):
 
 
 def _told(step: Step) -> Step:
-    """`step`, and the returns and lengths of the episodes that ended in its batch among its metrics."""
+    """`step`, which also tells the rewards, and what the episodes that ended in its batch came to."""
 
     def update(state, batch, rng):
         state, metrics = step.update(state, batch, rng)
         over = batch["terminated"] | batch["truncated"]
-        ended = {
+        told = {
             "return": mean(batch["return"], over),
             "episode_length": mean(batch["length"], over),
+            "reward": mean(batch["reward"]),
         }
-        return state, {**metrics, **ended}
+        return state, {**metrics, **told}
 
     return Step(step.init, update)
 

@@ -30,7 +30,7 @@ class Task(acting.Task):
         batch_size, updates: transitions an update, and updates a rollout.
         double: the next action is chosen by the parameters and valued by the target (van Hasselt et al.
             2016); else the target does both.
-        target: decay of the average, by rollouts.
+        target: decay of the average, an update.
         explore: rollouts in which the share of actions at random falls from 1 to `random`.
         priority, correction: alpha and beta of prioritised replay; 0 and 0 draw evenly.
     """
@@ -90,13 +90,13 @@ class Task(acting.Task):
 
     def learn(self, optimizer):
         descend = steps.chain(
-            steps.gradient(self.loss, optimizer), steps.ema(self.target, name="target")
+            steps.gradient(self.loss, optimizer), steps.ema(self.target, "target", warmup=False)
         )
 
         def init(variables):
             return {"replay": replay.create(self._row(), self.capacity), **descend.init(variables)}
 
-        def update(state, batch, rng):
+        def descent(state, rng):
             """One draw, one descent."""
             draw_rng, rng = jax.random.split(rng)
             memory = state.slots["replay"]
@@ -113,7 +113,7 @@ class Task(acting.Task):
             keys = jax.random.split(rng, self.updates)
 
             def learn():
-                after, metrics = jax.lax.scan(lambda s, key: update(s, None, key), state, keys)
+                after, metrics = jax.lax.scan(descent, state, keys)
                 return after, jax.tree.map(lambda x: x.sum(0), metrics)
 
             nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(learn)[1])

@@ -79,6 +79,10 @@ CONFIGS = {
     "movielens-ncf": shipped("movielens", "ncf,tiny"),
     "movielens-sequence": shipped("movielens", "sequence,tiny"),
     "cartpole-ppo": shipped("cartpole_ppo", "tiny"),
+    "cartpole-dqn": shipped("cartpole_dqn", "tiny"),
+    "acrobot-ppo": shipped("acrobot_ppo", "tiny"),
+    "pendulum-ppo": shipped("pendulum_ppo", "tiny"),
+    "bitcells": shipped("bitcells", "tiny"),
 }
 ALL = {**STRAINS, **CONFIGS}
 # Costly laws run in CI on the strains and on a few configs of unlike batches; on these under `-m slow`.
@@ -86,7 +90,7 @@ ALIKE = (
     "imdb-bilstm", "imdb-textcnn", "imdb-transformer", "imdb-lm", "gpt2-pretrain", "finetune-text",
     "conll", "chat", "squad", "choice", "multi30k", "summarize", "mnist", "folder", "cifar10-mae",
     "cifar10-airbench", "cifar10-resnet", "cifar10-vit", "mnist-anomaly",
-    "movielens", "movielens-ncf", "movielens-sequence",
+    "movielens", "movielens-ncf", "movielens-sequence", "acrobot-ppo", "pendulum-ppo", "bitcells",
 )  # fmt: skip
 LANGUAGE = ("gpt-shakespeare", "imdb-mlm", "imdb-lm", "gpt2-pretrain")  # of running text
 PARTLY = (
@@ -101,8 +105,8 @@ PARTLY = (
     "movielens-sequence",
 )  # of words, answers or ratings: neither of one label a text nor of every token
 STREAMED = ("imdb-mlm", "folder", "cifar10-vit", *PARTLY)  # whose batches the host alone makes
+ACTING = ("cartpole-ppo", "cartpole-dqn", "acrobot-ppo", "pendulum-ppo", "bitcells")  # of agents
 # Those whose batch comes from a source: the laws that need the same batch twice.
-ACTING = ("cartpole-ppo",)
 WITH_SOURCE = {k: v for k, v in ALL.items() if k not in ("rollout", "actor", *ACTING)}
 
 

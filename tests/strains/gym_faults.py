@@ -1,4 +1,4 @@
-"""Environments of gymnasium that do not do as they declare, each from its third step on."""
+"""Environments of gymnasium that do not do as they declare, each in its twentieth step."""
 
 import os
 
@@ -13,7 +13,7 @@ class Faulty(gymnasium.Env):
     action_space = gymnasium.spaces.Discrete(2)
 
     def __init__(self, fault, render_mode=None):
-        self.fault = fault
+        self.fault, self.steps = fault, 0
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -21,9 +21,9 @@ class Faulty(gymnasium.Env):
         return np.zeros(2, np.float32), {}
 
     def step(self, action):
-        self.time += 1
+        self.time, self.steps = self.time + 1, self.steps + 1
         seen, reward, fault = np.full(2, self.time / 5, np.float32), 1.0, self.fault
-        if self.time == 3 and not os.path.exists(os.environ.get("MENDED", "-")):
+        if self.steps == 20:
             if fault == "raises":
                 raise ValueError("the motor is broken")
             if fault == "dies":
