@@ -108,6 +108,7 @@ def run_together(group: list[Trial], identities: Identities, data_dir: str, metr
     if len(group) == 1:
         run_one(group[0], identities, data_dir, metric)
         return
+    say(f"{len(group)} trials as one program: what they say is in trials/*/seed-*.log.")
     running.run_together(group, identities, data_dir)
     for trial in group:
         _tell(trial, metric)

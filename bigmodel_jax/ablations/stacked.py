@@ -50,19 +50,17 @@ class Unfit(UserError):
 
 def check(config: Mapping) -> None:
     """Raises Unfit for a config whose runs cannot go in step."""
+    early, plateau = config["early_stopping"].get("patience"), config["reduce_on_plateau"]
     refused = [
-        (config["actor"], "config.actor acts between the updates of one"),
-        (
-            config["early_stopping"].get("patience"),
-            "config.early_stopping.patience would end each at another",
-        ),
-        (config["reduce_on_plateau"], "config.reduce_on_plateau would slow each at another"),
-        (max(config["mesh"].values()) > 1, "config.mesh splits one over several devices"),
+        (config["actor"], "config.actor acts between the updates of each"),
+        (early, "config.early_stopping.patience ends each at a step of its own"),
+        (plateau, "config.reduce_on_plateau slows each at a step of its own"),
+        (max(config["mesh"].values()) > 1, "config.mesh splits each over several devices"),
         (jax.process_count() > 1, "there are several processes"),
     ]
     for condition, why in refused:
         if condition:
-            raise Unfit(f"--stacked trains runs in step, on one device, but {why}: leave it out.")
+            raise Unfit(f"--stacked trains runs in step on one device, but {why}: run without it.")
 
 
 def program(config: Mapping) -> str:
@@ -141,25 +139,17 @@ class Stacked:
             )
         if len({(int(s.step), run.total) for s, run in zip(states, runs, strict=True)}) > 1:
             raise Unfit(
-                "--stacked needs runs of one length that stand at one step, and these do not: leave it "
-                "out."
+                "--stacked needs runs of one length that stand at one step, and these do not: run "
+                "without it."
             )
         for run in runs:
             run.evaluators = self.first.evaluators  # which compile and read once
-        both = [(state.variables, state.slots) for state in states]
-        variables, slots = jax.jit(lambda trees: jax.tree.map(lambda *x: jnp.stack(x), *trees))(
-            both
-        )
+        variables, slots = _stack([(state.variables, state.slots) for state in states])
         self.state = TrainState(states[0].step, variables, slots)
-        self._one = jax.jit(
-            lambda tree, i: jax.tree.map(
-                lambda x: jax.lax.dynamic_index_in_dim(x, i, 0, False), tree
-            )
-        )
 
     def state_of(self, i: int) -> TrainState:
         """The state of one run."""
-        variables, slots = self._one((self.state.variables, self.state.slots), i)
+        variables, slots = _take((self.state.variables, self.state.slots), i)
         return TrainState(self.state.step, variables, slots)
 
     def each(self, act: Callable[[int, Run], Any]) -> None:
@@ -199,6 +189,8 @@ class Stacked:
                     continue
                 rows = self.hand_out(rows)
                 lap = pace.lap(done, batches.waited) if logging else {}
+                if "mfu" in lap:
+                    lap["mfu"] *= len(self.runs)  # which all keep the device busy
                 self.each(functools.partial(self.attend, done, lap, saving))
                 if asked or len(self.errors) == len(self.runs):
                     break
@@ -290,10 +282,20 @@ def step_with(plan: Plan, numbers: Mapping[str, jax.Array]) -> steps.Step:
     if "label_smoothing" in given:
         if not hasattr(task, "label_smoothing"):
             raise Unfit(
-                "--stacked cannot vary config.task.label_smoothing, which is no attribute of the task: leave "
-                "it out."
+                "--stacked cannot vary config.task.label_smoothing, which is no attribute of the task: "
+                "run without it."
             )
         task.label_smoothing = given.pop("label_smoothing")
     spec = {**plan.config["optimizer"], **given}
     optimizer = optim.build(spec, plan.clock, plan.abstract.params)
     return experiment.make_step(plan.config, plan.source, task, optimizer, plan.abstract.variables)
+
+
+@jax.jit
+def _stack(trees):
+    return jax.tree.map(lambda *x: jnp.stack(x), *trees)
+
+
+@jax.jit
+def _take(tree, i):
+    return jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, i, keepdims=False), tree)

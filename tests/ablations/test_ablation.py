@@ -146,7 +146,7 @@ def test_a_failed_trial_is_listed_with_its_error_and_ends_no_other(file, tmp_pat
 
 
 def test_as_one_program_the_trials_have_the_numbers_they_have_alone(whole, file, tmp_path, capsys):
-    asked = options(diff=[*DIFF, "wrong: optimizer.lr=nan"], seeds=2, stacked=True)
+    asked = options(diff=[*DIFF, "wrong: optimizer.lr=1e999"], seeds=2, stacked=True)
     ablation.perform(file, tmp_path, asked, str(whole / "data"))
     assert "for 6 runs together" in capsys.readouterr().out
     assert "for 6 runs together" in (tmp_path / "report.md").read_text()
@@ -158,7 +158,7 @@ def test_as_one_program_the_trials_have_the_numbers_they_have_alone(whole, file,
             )
             assert mine["metrics"] == pytest.approx(other["metrics"], rel=1e-4)
     record = json.loads((tmp_path / "trials/wrong/seed-1.json").read_text())
-    assert record["state"] == "failed" and "is not finite at step 1." in record["error"]
+    assert record["state"] == "failed" and "is not finite" in record["error"]
 
 
 def test_what_was_run_with_other_code_is_refused_or_counted_when_asked(whole, file, monkeypatch):

@@ -111,14 +111,14 @@ def test_one_after_the_other_and_stopped_they_go_on_alone_as_ordinary_runs(
 @pytest.mark.parametrize(
     "change, why",
     [
-        ({"early_stopping": {"metric": "val/loss", "patience": 1}}, "patience would end each"),
+        ({"early_stopping": {"metric": "val/loss", "patience": 1}}, "patience ends each"),
         ({"reduce_on_plateau": {"metric": "val/loss", "patience": 1}}, "reduce_on_plateau"),
         ({"actor": {"name": "cartpole"}}, "acts between"),
-        ({"mesh": {"data": -1, "tensor": 2}}, "splits one over several devices"),
+        ({"mesh": {"data": -1, "tensor": 2}}, "splits each over several devices"),
     ],
 )
 def test_runs_that_cannot_go_in_step_are_refused(change, why):
-    with pytest.raises(UserError, match=f"--stacked .*{why}.*: leave it out"):
+    with pytest.raises(UserError, match=f"--stacked .*{why}.*: run without it"):
         stacked.check({**MEMBERS[0], **change})
 
 
