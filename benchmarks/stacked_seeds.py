@@ -4,8 +4,9 @@
 
 Both as `ablate` runs them, with and without --stacked, from reading the data to the reports, in this
 process, with no compiled program kept from before: configs/mnist.py:mlp, shortened to --steps. Single
-runs and programs take turns. "Steps" is the pace of the loop, the median of what the runs have logged
-after their first log; a ratio is k times the median of the single runs over the program.
+runs and programs take turns. A step is timed by what the runs have logged, but for their first log. A
+ratio is k times the median of the single runs over the program. Seconds of the CPU, over all threads, say
+more than those of the clock where the machine is busy.
 """
 
 import argparse
@@ -17,12 +18,19 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
-SEEDS = (1, 5, 20)
+
+class Took(NamedTuple):
+    """From start to end, in seconds of the clock and of the CPU; and a step of all seeds, in ms."""
+
+    clock: float
+    cpu: float
+    step: float
 
 
-def once(seeds: int, steps: int, data_dir: str) -> tuple[float, float]:
-    """(seconds from start to end, ms a step) of so many seeds as one program; 0 is an ordinary run."""
+def once(seeds: int, steps: int, data_dir: str) -> Took:
+    """So many seeds as one program; 0 is an ordinary run."""
     import jax
 
     from bigmodel_jax.ablations import stacked
@@ -33,7 +41,7 @@ def once(seeds: int, steps: int, data_dir: str) -> tuple[float, float]:
 
     config = complete(mnist.get_config("mlp").to_dict())
     config |= {"duration": f"{steps} steps", "log_every": f"{steps // 10} steps"}
-    log, begun = io.StringIO(), time.perf_counter()
+    log, begun, used = io.StringIO(), time.perf_counter(), time.process_time()
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(log):
         paths = [Path(folder) / str(seed) for seed in range(max(seeds, 1))]
         if seeds:
@@ -45,10 +53,13 @@ def once(seeds: int, steps: int, data_dir: str) -> tuple[float, float]:
                 raise errors[min(errors)]
         else:
             train(config, str(paths[0]), data_dir=data_dir)
-        seconds = time.perf_counter() - begun
+        clock, cpu = time.perf_counter() - begun, time.process_time() - used
         rows = [r for r in recorded.load(paths[0]).rows if "train/steps_per_second" in r]
     jax.clear_caches()
-    return seconds, 1e3 / statistics.median(r["train/steps_per_second"] for r in rows[1:])
+    step = 1e3 / statistics.median(r["train/steps_per_second"] for r in rows[1:])
+    name = f"{seeds} seeds as one program" if seeds else "a single run"
+    print(f"{name}: {clock:.1f} s, {cpu:.1f} s of the CPU, {step:.2f} ms a step", flush=True)
+    return Took(clock, cpu, step)
 
 
 def main() -> None:
@@ -56,26 +67,25 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data_dir", required=True)
-    parser.add_argument("--steps", type=int, default=9280, help="a multiple of 320; 938 are an epoch")
     parser.add_argument(
-        "--singles", type=int, default=5, help="how many are really run"
+        "--steps", type=int, default=9280, help="a multiple of 320; 938 are an epoch"
     )
+    parser.add_argument("--singles", type=int, default=5, help="how many are really run")
+    parser.add_argument("--seeds", type=int, nargs="+", default=(1, 5, 20))
     flags = parser.parse_args()
     os.environ["BIGMODEL_COMPILATION_CACHE"] = "off"
     sys.path.insert(0, str(Path(__file__).parent.parent))  # configs is no part of the package
     programs, singles = {}, []
-    for i in range(max(flags.singles, len(SEEDS))):
+    for i in range(max(flags.singles, len(flags.seeds))):
         if i < flags.singles:
             singles.append(once(0, flags.steps, flags.data_dir))
-        if i < len(SEEDS):
-            programs[SEEDS[i]] = once(SEEDS[i], flags.steps, flags.data_dir)
-    whole, step = (statistics.median(values) for values in zip(*singles, strict=True))
-    print(
-        f"{len(singles)} single runs took {sum(s for s, _ in singles):.1f} s together; a step {step:.2f} ms"
-    )
-    print(f"{'seeds':>5}{'start to end':>15}{'ratio':>7}{'ms a step of all':>19}{'ratio':>7}")
-    for k, (seconds, ms) in programs.items():
-        print(f"{k:5}{seconds:13.1f} s{k * whole / seconds:7.2f}{ms:19.2f}{k * step / ms:7.2f}")
+        if i < len(flags.seeds):
+            programs[flags.seeds[i]] = once(flags.seeds[i], flags.steps, flags.data_dir)
+    single = Took(*(statistics.median(values) for values in zip(*singles, strict=True)))
+    print(f"{'ratio of':10}{'clock':>8}{'CPU':>8}{'step':>8}")
+    for k, took in programs.items():
+        ratios = [k * one / all_of_them for one, all_of_them in zip(single, took, strict=True)]
+        print(f"{k:2} seeds  {''.join(f'{ratio:8.2f}' for ratio in ratios)}")
 
 
 if __name__ == "__main__":

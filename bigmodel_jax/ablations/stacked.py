@@ -21,6 +21,7 @@ from bigmodel_jax import experiment, optim, sharding, steps
 from bigmodel_jax.compiling import keep_programs
 from bigmodel_jax.data.prefetch import Prefetch, stack
 from bigmodel_jax.errors import UserError
+from bigmodel_jax.evals.passes import Pass
 from bigmodel_jax.experiment import Plan
 from bigmodel_jax.inheritance import inherit
 from bigmodel_jax.preemption import Preemption
@@ -142,8 +143,10 @@ class Stacked:
                 "--stacked needs runs of one length that stand at one step, and these do not: run "
                 "without it."
             )
-        for run in runs:
-            run.evaluators = self.first.evaluators  # which compile and read once
+        for run in runs[1:]:  # its source is its own: what is masked may be drawn from the seed
+            for name, evaluator in run.evaluators.items():
+                if isinstance(evaluator, Pass):
+                    evaluator.share(self.first.evaluators[name])
         variables, slots = _stack([(state.variables, state.slots) for state in states])
         self.state = TrainState(states[0].step, variables, slots)
 
