@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bigmodel_jax import writers
-from bigmodel_jax.ablations import report, results, running, schema, stacked, trials, variants
+from bigmodel_jax import schema, writers
+from bigmodel_jax.ablations import report, results, running, stacked, trials, variants
 from bigmodel_jax.ablations.config_file import ConfigFile
 from bigmodel_jax.ablations.trials import Identities, Trial
 from bigmodel_jax.ablations.variants import Variant
