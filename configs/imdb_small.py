@@ -41,6 +41,7 @@ def get_config(arg=None):
     config.model.update(dropout=0.0, embed_dropout=0.0, word_dropout=0.0)
     config.optimizer = dict(name="adam", lr=1e-3)
     config.early_stopping = {}
+    config.evals.val.every = "2 epochs"
     config.duration = "4 epochs" if arg.tiny else "20 epochs"
     if arg.tune:
         del config.evals.test
