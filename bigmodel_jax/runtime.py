@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from absl import app, flags, logging
-from ml_collections import config_flags
 
 from bigmodel_jax.errors import UserError, refuse_address
 
@@ -69,6 +68,8 @@ def tune_allocator() -> None:
 
 def define_config(purpose: str) -> None:
     """Defines --config. A key that the file leaves out may be given as well: read_config judges it."""
+    from ml_collections import config_flags
+
     config_flags.DEFINE_config_file(
         "config",
         None,
