@@ -16,13 +16,11 @@ from absl import flags
 from ml_collections import config_flags
 
 from bigmodel_jax.errors import UserError
-from bigmodel_jax.runtime import DATA_DIR, default_workdir, run_main
+from bigmodel_jax.runtime import DATA_DIR, default_workdir, define_config, read_config, run_main
 
 
 def define_flags() -> None:
-    config_flags.DEFINE_config_file(
-        "config", None, "What to vary: configs/NAME.py[:variant,key=value]."
-    )
+    define_config("vary")
     flags.DEFINE_string("workdir", None, "Where all goes; by default runs/<config>-ablation.")
     flags.DEFINE_multi_string(
         "grid", [], "KEY=VALUE,VALUE,...; given several times, all combinations."
@@ -35,6 +33,9 @@ def define_flags() -> None:
     flags.DEFINE_string("baseline", "", "The variant that the others are tested against.")
     flags.DEFINE_string("metric", "", "What the report is by: EVALUATOR/METRIC.")
     flags.DEFINE_integer("processes", 1, "Trials at a time, each in a process of its own.")
+    flags.DEFINE_bool(
+        "stacked", False, "Train seeds as one program, with variants that differ in numbers alone."
+    )
     flags.DEFINE_enum(
         "search", None, ["tpe", "random", "grid"], "Let Optuna choose in --space, by --metric."
     )
@@ -52,8 +53,11 @@ def define_flags() -> None:
 
 def main() -> None:
     options = flags.FLAGS
-    if options.config is None:
-        raise UserError("--config=configs/NAME.py says what to vary, and is missing.")
+    given = read_config("vary")
+    if options.search and options.stacked:
+        raise UserError(
+            "--stacked trains trials in step, and --search chooses one after the other."
+        )
     from bigmodel_jax.ablations import ablation, config_file, running, searching
     from bigmodel_jax.data.prepared import default_data_dir
 
@@ -62,7 +66,7 @@ def main() -> None:
     overridden = config_flags.get_override_values(holder)
     kind = "search" if options.search else "ablation"
     workdir = Path(options.workdir or f"{default_workdir(name)}-{kind}").expanduser().absolute()
-    file = config_file.ConfigFile(name, options.config.to_dict(), overridden)
+    file = config_file.ConfigFile(name, given, overridden)
     perform = searching.perform if options.search else ablation.perform
     try:
         perform(file, workdir, options, DATA_DIR.value or default_data_dir())
