@@ -87,6 +87,8 @@ def _kind(path: Path, spec: Mapping) -> str | None:
             return "data"
         case ("data", "reader"):
             return "data.readers"
+        case ("data", "environment"):
+            return "environments"
         case ("data", "tokenizer"):
             return "data.tokenizers"
         case ("evals", _):
