@@ -20,7 +20,6 @@ from bigmodel_jax.verifying import stopped
 from bigmodel_jax.verifying.subject import Subject
 from configs import bitcells as bitcells_config
 from configs import pendulum_ppo
-from tests.laws.harness import saved_arrays
 
 BROKEN = "tests.strains.broken_world"
 
@@ -64,10 +63,8 @@ def test_it_adapts_to_a_changed_world_from_what_it_has_learnt(run, tmp_path, dat
     config["data"]["environment"] |= {"shift": 1}
     config |= {"duration": "2 steps", "log_every": "2 steps", "evals": {}}
     config["optimizer"]["lr"] = 0.0
-    train(config, str(tmp_path / "adapted"), data_dir=data_dir)
-    found = saved_arrays(tmp_path / "adapted", 2)
-    kernel = next(x for path, x in found.items() if "'hidden_0'" in path and "'kernel'" in path)
-    np.testing.assert_array_equal(kernel, old["hidden_0"]["kernel"])
+    state = train(config, str(tmp_path / "adapted"), data_dir=data_dir)
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(state.params), old)
 
 
 def test_who_fits_its_own_favourite_action_never_learns():
@@ -97,7 +94,7 @@ def test_who_fits_its_own_favourite_action_never_learns():
     before = total(params)
     keys = jax.random.split(jax.random.key(1), 500)
     (params, _), losses = jax.lax.scan(descend, (params, optimizer.init(params)), keys)
-    assert losses[0] > 2 and losses[-1] < 0.1
+    assert losses[0] > 1.5 and losses[-1] < 0.1
     assert total(params) <= max(before, -10) < 10
 
 
