@@ -1,5 +1,7 @@
 """PPO in PyTorch as it is usually written in one file: gymnasium's vector of environments, a loop over time."""
 
+from typing import Any
+
 import gymnasium
 import numpy as np
 import torch
@@ -41,7 +43,7 @@ class Learner:
 
     def __init__(self, name, number, length, epochs, minibatches):
         worlds = [lambda: gymnasium.make(name) for _ in range(number)]
-        self.worlds = gymnasium.vector.SyncVectorEnv(worlds)
+        self.worlds: Any = gymnasium.vector.SyncVectorEnv(worlds)
         self.number, self.length, self.epochs, self.minibatches = (
             number,
             length,

@@ -90,7 +90,8 @@ ALIKE = (
     "imdb-bilstm", "imdb-textcnn", "imdb-transformer", "imdb-lm", "gpt2-pretrain", "finetune-text",
     "conll", "chat", "squad", "choice", "multi30k", "summarize", "mnist", "folder", "cifar10-mae",
     "cifar10-airbench", "cifar10-resnet", "cifar10-vit", "mnist-anomaly",
-    "movielens", "movielens-ncf", "movielens-sequence", "acrobot-ppo", "pendulum-ppo", "bitcells",
+    "movielens", "movielens-ncf", "movielens-sequence", "cartpole-ppo", "acrobot-ppo", "pendulum-ppo",
+    "bitcells",
 )  # fmt: skip
 LANGUAGE = ("gpt-shakespeare", "imdb-mlm", "imdb-lm", "gpt2-pretrain")  # of running text
 PARTLY = (
