@@ -8,6 +8,10 @@
     gym   the same with gymnasium's CartPole-v1, in worker processes (pip install 'bigmodel_jax[rl]')
 
 Half a million steps in the environment; a return of 500 is all there is. docs/acting.md.
+
+    jax   494.3, 495.8, 496.7, 494.3 and 494.4 at the end, seed=0 to 4, 2026-11-28, mean 495.1 +- 1.1; 19 to
+          51 s a seed on 2 cores of an AMD EPYC that had much other work
+    gym   not yet run to a result
 """
 
 from ml_collections import ConfigDict
