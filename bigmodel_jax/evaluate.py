@@ -2,6 +2,7 @@
 
     python -m bigmodel_jax.evaluate --workdir=runs/imdb --split=test
     python -m bigmodel_jax.evaluate --workdir=runs/imdb --split="test[:1000]"
+    python -m bigmodel_jax.evaluate --workdir=runs/imdb --slices=length,label
 
 The numbers are those of the run itself, bit for bit on the same devices. They go to
 results/SPLIT.json of the run, with the most confident mistakes, unless they are there already; what
@@ -14,13 +15,15 @@ slice are called as in these examples:
 
 import functools
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from absl import flags
 
 from bigmodel_jax.errors import UserError
-from bigmodel_jax.reports import mistakes
+from bigmodel_jax.reports import mistakes, sliced
+from bigmodel_jax.reports.page import to_console
 from bigmodel_jax.runtime import DATA_DIR, run_main
 from bigmodel_jax.writers import print_table
 
@@ -31,23 +34,32 @@ def define_flags() -> None:
     flags.DEFINE_integer(
         "batch_size", None, "Examples computed at once; by default as in the run.", lower_bound=1
     )
+    flags.DEFINE_list(
+        "slices", [], "Fields to cut the examples by: label, length, or a column of the data."
+    )
 
 
 def main() -> None:
     options = flags.FLAGS
     if not options.workdir:
         raise UserError("--workdir=DIR says which run to evaluate, and is missing.")
-    result = evaluate(options.workdir, options.split, DATA_DIR.value, options.batch_size)
+    given = options.workdir, options.split, DATA_DIR.value, options.batch_size
+    result = evaluate(*given, options.slices)
     written = record(options.workdir, result)
     examples = f"{result['details']['examples']:,} examples"
     print(f"{result['name']}: {examples}, parameters of {result['chosen']}")
     prefix = f"{result['prefix']}{result['name']}/"
     print_table({prefix + key: value for key, value in result["metrics"].items()})
+    print(to_console(sliced.tables(result["details"])), end="")
     print(written)
 
 
 def evaluate(
-    workdir: str, split: str = "test", data_dir: str | None = None, batch_size: int | None = None
+    workdir: str,
+    split: str = "test",
+    data_dir: str | None = None,
+    batch_size: int | None = None,
+    slices: Sequence[str] = (),
 ) -> dict[str, Any]:
     """What an evaluator of the run says of a split.
 
@@ -74,6 +86,8 @@ def evaluate(
         spec.pop("every", None)
         if batch_size:
             spec["batch_size"] = batch_size
+        if slices:
+            spec["slices"] = slices
         open_source = functools.partial(
             experiment.open_source, run.config, data_dir, training=False
         )
