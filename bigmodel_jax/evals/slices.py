@@ -88,8 +88,8 @@ def parts(values: Sequence[Any]) -> list[tuple[str, np.ndarray]]:
         return list(zip(names, found, strict=True))
     names = np.array([str(value) for value in values], object)
     kept = [name for name, _ in counts.most_common(MOST)]
-    if _as_numbers(kept) is not None:
-        kept.sort(key=float)
+    if len(counts) <= MOST:
+        kept.sort(key=float if _as_numbers(kept) is not None else None)
     found = [(name, np.flatnonzero(names == name)) for name in kept]
     if len(counts) > MOST:
         rest = np.flatnonzero(~np.isin(names, kept))

@@ -160,7 +160,7 @@ class Reader:
             for stack, _ in opened.values():
                 stack.close()
 
-    def field(self, split: str, indices: Sequence[int], name: str) -> list:
+    def field(self, split: str, indices: np.ndarray, name: str) -> list:
         """The values of another column, for which the files are read once more.
 
         Raises:

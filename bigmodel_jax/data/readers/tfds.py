@@ -70,7 +70,7 @@ class Reader:
             pair = {} if self._pair_key is None else {"pair": _text(record[self._pair_key])}
             yield {"text": _text(record[self._text_key]), **label, **pair}
 
-    def field(self, split: str, indices: Sequence[int], name: str) -> list:
+    def field(self, split: str, indices: np.ndarray, name: str) -> list:
         """The values of a feature; of a ClassLabel, and of a text, strings."""
         import tensorflow_datasets as tfds
 
@@ -82,7 +82,7 @@ class Reader:
             return [features[name].int2str(value) for value in found]
         return found
 
-    def _records(self, split: str, indices: Sequence[int] | None) -> Iterator[dict]:
+    def _records(self, split: str, indices: Any) -> Iterator[dict]:
         count = self.splits[split]
         order = mixed(count) if self._builder.info.disable_shuffling else np.arange(count)
         chosen = order if indices is None else order[np.asarray(indices, np.int64)]
