@@ -35,6 +35,9 @@ def define_flags() -> None:
     flags.DEFINE_string("baseline", "", "The variant that the others are tested against.")
     flags.DEFINE_string("metric", "", "What the report is by: EVALUATOR/METRIC.")
     flags.DEFINE_integer("processes", 1, "Trials at a time, each in a process of its own.")
+    flags.DEFINE_bool(
+        "stacked", False, "Train seeds as one program, with variants that differ in numbers alone."
+    )
     flags.DEFINE_enum(
         "search", None, ["tpe", "random", "grid"], "Let Optuna choose in --space, by --metric."
     )
@@ -54,6 +57,10 @@ def main() -> None:
     options = flags.FLAGS
     if options.config is None:
         raise UserError("--config=configs/NAME.py says what to vary, and is missing.")
+    if options.search and options.stacked:
+        raise UserError(
+            "--stacked trains trials in step, and --search chooses one after the other."
+        )
     from bigmodel_jax.ablations import ablation, config_file, running, searching
     from bigmodel_jax.data.prepared import default_data_dir
 

@@ -36,7 +36,7 @@ def build(
     direction = DIRECTIONS[name](**options)
     parts = [optax.clip_by_global_norm(clip)] if clip else []
     parts.append(direction)
-    if weight_decay:
+    if isinstance(weight_decay, jax.Array) or weight_decay:  # an array where runs are stacked
         mask = lambda params: trees.map_paths(lambda path, _: decayed(path), params)  # noqa: E731
         parts.append(optax.add_decayed_weights(weight_decay, mask=mask))
     if name == "lamb":

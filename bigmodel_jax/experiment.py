@@ -4,6 +4,7 @@ Shared by all commands, so that training, evaluation and prediction build the sa
 way.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ class Plan(NamedTuple):
         config: completed; the model's and the task's fields filled in from the data.
         clock: turns durations into steps.
         abstract: shapes, dtypes and shardings of the state.
-        init: makes the variables, unboxed.
+        init: `key -> variables`, unboxed.
         epoch: the batches of one epoch of the training part, whole on every process; opened only
             by whoever goes through it, once or several times.
     """
@@ -108,19 +109,25 @@ def make_plan(config: dict, data_dir: str, mesh: jax.sharding.Mesh, source: Any 
     variables = sharding.abstract(boxed, mesh)
     optimizer = optim.build(config["optimizer"], clock, variables["params"])
     _check_batch(source, optimizer, mesh)
+    step = make_step(config, source, task, optimizer, variables)
+    state = jax.eval_shape(lambda v: steps.create_state(step, v), variables)
+    state = sharding.follow(state, variables["params"], mesh).replace(variables=variables)
+
+    def init(rng):
+        return sharding.unbox(boxed(rng))
+
+    return Plan(config, mesh, source, task, step, clock, state, init, Epoch(config, data_dir))
+
+
+def make_step(config: Mapping, source, task, optimizer, variables: Mapping) -> Step:
+    """The task's step, with the source's augmentation before it and config.ema's averages after it."""
     step = task.step(optimizer)
     if hasattr(source, "augment"):
         step = steps.augmented(source.augment, step)
     if config["ema"]:
         kept = [(k, v) for k, v in steps.AVERAGED.items() if k in variables]
         step = steps.chain(step, *(steps.ema(config["ema"], k, of) for k, of in kept))
-    state = jax.eval_shape(lambda v: steps.create_state(step, v), variables)
-    state = sharding.follow(state, variables["params"], mesh).replace(variables=variables)
-
-    def init():
-        return sharding.unbox(boxed())
-
-    return Plan(config, mesh, source, task, step, clock, state, init, Epoch(config, data_dir))
+    return step
 
 
 def _check_batch(source, optimizer, mesh):
@@ -142,17 +149,18 @@ def make_task(config: Mapping) -> Any:
 
 def make_init(
     config: Mapping, task, rows: Mapping, count: int = 1
-) -> Callable[[], steps.Variables]:
-    """`() -> variables`, boxed with the names of their axes.
+) -> Callable[..., steps.Variables]:
+    """`(rng=None) -> variables`, boxed with the names of their axes; None is config.seed's.
 
     Args:
         rows: a part of any batch; only shapes matter to an init.
         count: how many such parts make up a batch.
     """
 
-    def boxed():
+    def boxed(rng=None):
+        rng = jax.random.key(config["seed"]) if rng is None else rng
         batch = {k: jnp.zeros((len(x) * count, *x.shape[1:]), x.dtype) for k, x in rows.items()}
-        variables = task.init(jax.random.key(config["seed"]), batch)
+        variables = task.init(rng, batch)
         return averaged(variables) if config["ema"] else variables
 
     return boxed
@@ -171,10 +179,13 @@ def fresh_state(plan: Plan, origin: Graft | None = None) -> TrainState:
     training part (naive Bayes). What is taken from another run, `origin`, stays as it was there.
     """
     layout = jax.tree.map(lambda x: x.sharding, plan.abstract)
+    rng = jax.random.key(plan.config["seed"])
     if origin is None:
-        variables = jax.jit(plan.init, out_shardings=layout.variables)()
+        # With the key as an argument one program serves all seeds.
+        variables = jax.jit(plan.init, out_shardings=layout.variables)(rng)
     else:
-        variables = graft.load(origin, plan.abstract.variables, plan.init)
+        init = functools.partial(plan.init, rng)
+        variables = graft.load(origin, plan.abstract.variables, init)
     start = getattr(plan.source, "start_from", lambda v: v)
     fit = getattr(plan.task, "fit", lambda v, _: v)
     fitted = fit(start(variables), plan.epoch)
@@ -184,8 +195,8 @@ def fresh_state(plan: Plan, origin: Graft | None = None) -> TrainState:
         if "ema" in fitted:
             fitted = averaged(fitted)
         variables = jax.tree.map(jax.device_put, fitted, layout.variables)
-    create = jax.jit(lambda v: steps.create_state(plan.step, v), out_shardings=layout)
-    return create(variables)
+    create = jax.jit(steps.create_state, static_argnums=0, out_shardings=layout)
+    return create(plan.step, variables)
 
 
 def for_evaluation(variables: Mapping) -> dict:

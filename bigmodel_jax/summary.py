@@ -13,7 +13,7 @@ from bigmodel_jax.reports import filters, mistakes
 FEW = 30  # examples whose share of right answers has a 95% interval of 30 points or more
 
 
-def describe(run, state, first: int, substitute: str | None) -> None:
+def describe(run, state, first: int) -> None:
     """One line of what will run, and about.json."""
     leaves, devices = jax.tree.leaves(state.params), jax.devices()
     count = sum(x.size for x in leaves)
@@ -41,7 +41,7 @@ def describe(run, state, first: int, substitute: str | None) -> None:
             "init_from": origin,
             "data": data,
             "generated": bool(run.plan.prefix),
-            "substitute": substitute,
+            "substitute": run.substitute,
             "train_examples": run.source.examples,
             "parameters": count,
             "steps": run.total,
@@ -51,7 +51,7 @@ def describe(run, state, first: int, substitute: str | None) -> None:
     )
 
 
-def finish(run, state, substitute: str | None) -> None:
+def finish(run, state) -> None:
     """Evaluates the chosen parameters on what is kept for the end, the test split above all."""
     run.keeper.wait()  # "Done" is said of a run whose last checkpoint is on the disk
     done, chosen, variables = int(state.step), "the last step", state.variables
@@ -82,8 +82,8 @@ def finish(run, state, substitute: str | None) -> None:
         run.writer.say(f"NOTE: {', '.join(few)}: others might give quite different numbers.")
     filters.keep(run.folder.path / "assets", variables, run.source, run.plan.mesh)
     _report(run)
-    if substitute:
-        run.writer.say(f"NOTE: {substitute}")
+    if run.substitute:
+        run.writer.say(f"NOTE: {run.substitute}")
     generated = f" (on {run.source.reader_name}, which is generated)" if run.plan.prefix else ""
     run.writer.say(f"Done: {run.folder.path}{generated}")
 

@@ -6,8 +6,9 @@ config -> source, task, step           what to train (experiment.py)
        -> the evaluations kept for the end, with the best parameters (summary.py)
 """
 
+import contextlib
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import jax
@@ -72,21 +73,51 @@ def train(
     keep_programs(data_dir)
     config = inherit(complete(config))
     mesh = sharding.make_mesh(config["mesh"])
-    with RunDir(workdir) as folder, sharding.use(mesh, config["rules"]):
+    told = {"allow_changed_config": allow_changed_config, "profile": profile}
+    with (
+        sharding.use(mesh, config["rules"]),
+        opened(config, workdir, data_dir, mesh, hang_minutes=hang_minutes, **told) as (run, state),
+        preemption or Preemption() as run.preemption,
+    ):
+        run.on_evaluation = on_evaluation
+        state = run.loop(state, int(state.step))
+        run.end(state, on_stop)
+        return state
+
+
+@contextlib.contextmanager
+def opened(
+    config: dict,
+    workdir: str,
+    data_dir: str,
+    mesh: jax.sharding.Mesh,
+    *,
+    allow_changed_config: bool = False,
+    profile: str = "",
+    hang_minutes: float = 30.0,
+    like: Plan | None = None,
+) -> Iterator[tuple["Run", TrainState]]:
+    """A run and the state from which it goes on. Call it under `sharding.use(mesh, ...)`.
+
+    Args:
+        config: completed, and what it inherits in it.
+        like: the plan of a run that differs in its seed, whose programs serve this one, too.
+    """
+    with RunDir(workdir) as folder:
         config["data"], substitute = resolve_data(
             config["data"], data_dir=data_dir, num_processes=jax.process_count()
         )
         if substitute and jax.process_index() == 0:
             print("\n".join(["=" * 80, substitute, "=" * 80]), flush=True)
         plan = experiment.make_plan(config, data_dir, mesh)
+        if like is not None:
+            plan = plan._replace(task=like.task, step=like.step, init=like.init)
         agree(plan.config)
         folder.check(plan.config, allow_changed_config)
-        with (
-            Checkpointer(folder.path / "checkpoints", plan.clock, **config["checkpoint"]) as keeper,
-            preemption or Preemption() as asked,
-        ):
-            run = Run(plan, folder, keeper, asked, data_dir)
-            run.on_evaluation = on_evaluation
+        with Checkpointer(
+            folder.path / "checkpoints", plan.clock, **config["checkpoint"]
+        ) as keeper:
+            run = Run(plan, folder, keeper, data_dir, substitute)
             state = run.start()
             folder.write(plan.config, plan.source)  # only now: a refused resume changes nothing
             if run.origin is not None and jax.process_index() == 0:
@@ -98,14 +129,8 @@ def train(
             shapes = len(getattr(plan.source, "buckets", (0,)))
             observer = Observer(writer.say, shapes, profile, folder.path / "profile", hang_minutes)
             with writer as run.writer, observer.watching() as run.observer:
-                summary.describe(run, state, first, substitute)
-                state = run.loop(state, first)
-                observer.ended(run.pace.trained, folder.read_about()["began"])
-                if run.stopped or int(state.step) == run.total:
-                    summary.finish(run, state, substitute)
-                else:
-                    on_stop()
-            return state
+                summary.describe(run, state, first)
+                yield run, state
 
 
 class Run:
@@ -113,10 +138,19 @@ class Run:
 
     writer: Writer
     observer: Observer
-    on_evaluation: Callable[[int, Mapping[str, float]], None]
+    preemption: Preemption
+    pace: Pace
 
-    def __init__(self, plan: Plan, folder: RunDir, keeper: Checkpointer, preemption, data_dir: str):
-        self.plan, self.folder, self.keeper, self.preemption = plan, folder, keeper, preemption
+    def __init__(
+        self,
+        plan: Plan,
+        folder: RunDir,
+        keeper: Checkpointer,
+        data_dir: str,
+        substitute: str | None,
+    ):
+        self.plan, self.folder, self.keeper, self.substitute = plan, folder, keeper, substitute
+        self.on_evaluation: Callable[[int, Mapping[str, float]], None] = lambda step, metrics: None
         self.config, self.source = plan.config, plan.source
         self.actor = self.source if self.config["actor"] else None
         self.k = self.config["repeat"]
@@ -203,7 +237,8 @@ class Run:
 
                 logging = done % self.log_every == 0 or done == last
                 if logging:
-                    self.log(done, batches.waited)
+                    self.flush(done)
+                    self.log(done, self.pace.lap(done, batches.waited))
                 if done % self.histograms == 0:
                     with self.pace.paused():
                         self.writer.histograms(done, state.params)
@@ -212,9 +247,6 @@ class Run:
                 ended = done == last or self.stopped or preempted
                 if improved or ended or self.keeper.due(done, logging):
                     self.save(state, done)
-                if preempted and done != last:
-                    self.keeper.wait()
-                    self.writer.say(f"Asked to stop: saved step {done}; run again to go on.")
                 if ended:
                     break
         return state
@@ -259,10 +291,8 @@ class Run:
             finite.check_finite(self, row, done - (len(rows) - 1 - i) * self.k)
             self.pending.add({k: v for k, v in row.items() if not k.endswith("nonfinite")})
 
-    def log(self, done: int, waited: float) -> None:
-        """Writes the means over the steps since the last log, and the pace."""
-        self.flush(done)
-        pace = self.pace.lap(done, waited)
+    def log(self, done: int, pace: Mapping[str, float]) -> None:
+        """Writes the means over the steps since the last log, which are flushed, and the pace."""
         row = {**self.pending.means(), **pace, "epoch": done / self.source.steps_per_epoch}
         row = {f"train/{name}": value for name, value in row.items()}
         self.writer.write(done, row)
@@ -316,6 +346,16 @@ class Run:
         }
         with self.pace.paused():
             self.keeper.save(done, state, host, self.actor.state() if self.actor else None)
+
+    def end(self, state: TrainState, on_stop: Callable[[], None]) -> None:
+        """What the run has cost; then its last evaluations, unless it was asked to stop before."""
+        self.observer.ended(self.pace.trained, self.folder.read_about()["began"])
+        if self.stopped or int(state.step) == self.total:
+            summary.finish(self, state)
+        else:
+            self.keeper.wait()
+            self.writer.say(f"Asked to stop: saved step {int(state.step)}; run again to go on.")
+            on_stop()
 
     def _steps(self, duration: str | int, what: str) -> int:
         count = self.plan.clock.steps(duration, what)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bigmodel_jax import writers
-from bigmodel_jax.ablations import report, results, running, schema, trials, variants
+from bigmodel_jax.ablations import report, results, running, schema, stacked, trials, variants
 from bigmodel_jax.ablations.config_file import ConfigFile
 from bigmodel_jax.ablations.trials import Identities, Trial
 from bigmodel_jax.ablations.variants import Variant
@@ -42,6 +42,9 @@ def perform(file: ConfigFile, workdir: Path, options: Any, data_dir: str) -> Non
         own = [sys.executable, "-m", "bigmodel_jax.ablate", *sys.argv[1:]]
         commands = [[*own, f"--workdir={workdir}", f"--only_trial={i}"] for i in left]
         running.run_in_processes(commands, options.processes)
+    elif options.stacked:
+        for group in running.groups([study.trials[i] for i in left]):
+            run_together(group, identities, data_dir, study.metric)
     else:
         for i in left:
             run_one(study.trials[i], identities, data_dir, study.metric)
@@ -60,10 +63,16 @@ def plan(file: ConfigFile, workdir: Path, options: Any) -> report.Study:
         raise UserError(
             f"A test against {options.baseline!r} needs at least 2 seeds, not --seeds={options.seeds}."
         )
+    if options.stacked and (options.processes > 1 or options.only_trial is not None):
+        raise UserError(
+            "--stacked runs trials in one process: leave out --processes and --only_trial."
+        )
     if options.metric:
         results.check_metric(options.metric, config)
     seeds = range(file.seed, file.seed + options.seeds)
     made = [trials.make(workdir, file.config, v, seed) for v in found for seed in seeds]
+    for trial in made if options.stacked else ():
+        stacked.check(trial.config)
     command = [word for word in sys.argv[1:] if not word.startswith(("--only_trial", "--retry"))]
     return report.Study(
         workdir, file.name, config, made, baseline.name, options.metric, tuple(command)
@@ -90,15 +99,32 @@ def run_one(
 ) -> str:
     """Runs a trial and says in a line what came of it; its state."""
     state = running.run(trial, identities, data_dir, watch)
+    _tell(trial, metric)
+    return state
+
+
+def run_together(group: list[Trial], identities: Identities, data_dir: str, metric: str) -> None:
+    """Runs trials as one program, where there are several, and says in a line what came of each."""
+    if len(group) == 1:
+        run_one(group[0], identities, data_dir, metric)
+        return
+    say(f"{len(group)} trials as one program: what they say is in trials/*/seed-*.log.")
+    running.run_together(group, identities, data_dir)
+    for trial in group:
+        _tell(trial, metric)
+
+
+def _tell(trial: Trial, metric: str) -> None:
+    """What came of a trial, in a line."""
+    state, error = trial.record()["state"], trial.record()["error"]
     if state != trials.FINISHED:
-        say(f"{trial.name}: {state}. {trial.record()['error']}")
-        return state
+        say(f"{trial.name}: {state}. {error}")
+        return
     run = recorded.load(trial.run)
     values = results.measured(run)
     name = metric or results.chosen_metric(run.config, [values])
     shown = f"{name} {values[name]:.4f}" if name in values else f"{name} was not measured"
-    say(f"{trial.name}: {shown}, {writers.clock(run.seconds)} of steps")
-    return state
+    say(f"{trial.name}: {shown}, {writers.clock(run.seconds)} of steps{run.shared}")
 
 
 def say(text: str) -> None:

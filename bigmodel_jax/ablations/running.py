@@ -1,8 +1,4 @@
-"""Runs trials: here, one after the other, or each in a process of its own, several at a time.
-
-Several seeds of one variant as one program would be a third way: it gets trials that differ in nothing
-else, and leaves what `run` leaves of each.
-"""
+"""Runs trials: one after the other, as one program, or each in a process of its own, several at a time."""
 
 import contextlib
 import shutil
@@ -10,13 +6,13 @@ import signal
 import subprocess
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 
 from bigmodel_jax import checkpoint
-from bigmodel_jax.ablations import trials
+from bigmodel_jax.ablations import stacked, trials
 from bigmodel_jax.ablations.trials import Identities, Trial
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.train import train
@@ -90,10 +86,7 @@ def run(
         stopped = True
 
     with trial.locked():
-        identity, before = identities.of(trial), trial.record()
-        if before and trials.changed(before["identity"], identity) and _worthless(trial):
-            shutil.rmtree(trial.run, ignore_errors=True)
-        trial.write(trials.BEGUN, identity)
+        identity = _begin(trial, identities)
         with trial.beside(".log").open("a") as log, contextlib.redirect_stdout(log):
             try:
                 train(
@@ -115,6 +108,59 @@ def run(
             raise Stopped
         trial.write(state, identity, error)
     return state
+
+
+def _begin(trial: Trial, identities: Identities) -> Mapping[str, str]:
+    """Records that a trial has begun, as what; removes what it left with other code, data or config."""
+    identity, before = identities.of(trial), trial.record()
+    if before and trials.changed(before["identity"], identity) and _worthless(trial):
+        shutil.rmtree(trial.run, ignore_errors=True)
+    trial.write(trials.BEGUN, identity)
+    return identity
+
+
+def groups(found: Iterable[Trial]) -> list[list[Trial]]:
+    """Trials that can be run together, for they are of one program and stand at one step."""
+    alike: dict[Any, list[Trial]] = {}
+    for trial in found:
+        step = max(checkpoint.all_steps(trial.run / "checkpoints"), default=0)
+        alike.setdefault((stacked.program(trial.config), step), []).append(trial)
+    return list(alike.values())
+
+
+def run_together(group: Sequence[Trial], identities: Identities, data_dir: str) -> None:
+    """Runs trials of a group as one program, or goes on with them; records what came of each.
+
+    Raises:
+        Stopped: the process was asked to stop, and the trials have saved.
+        UserError: another process runs one of them, or they cannot be one program.
+    """
+    stops: list[None] = []
+    with contextlib.ExitStack() as held:
+        members = []
+        for trial in group:
+            held.enter_context(trial.locked())
+            _begin(trial, identities)
+            log = held.enter_context(trial.beside(".log").open("a"))
+            members.append(stacked.Member(trial.config, trial.run, log))
+        try:
+            found = stacked.train(members, data_dir, lambda: stops.append(None))
+            errors = {i: str(reason) for i, reason in found.items()}
+        except stacked.Unfit:
+            raise
+        except Exception as reason:
+            traceback.print_exc(file=members[0].log)
+            known = isinstance(reason, UserError)
+            error = str(reason) if known else f"{type(reason).__name__}: {reason}"
+            errors = dict.fromkeys(range(len(group)), error)
+        jax.clear_caches()
+        for i, trial in enumerate(group):
+            if i in errors:
+                trial.write(trials.FAILED, identities.of(trial), errors[i])
+            elif not stops:
+                trial.write(trials.FINISHED, identities.of(trial))
+    if stops:
+        raise Stopped
 
 
 def run_in_processes(commands: Sequence[Sequence[str]], count: int) -> None:

@@ -120,7 +120,7 @@ def costs(groups: Groups) -> Table:
         mean = sum(seconds) / len(seconds)
         parameters = runs[0].about.get("parameters")
         size = f"{parameters:,}" if parameters else "–"
-        rows.append([variant, size, counted, f"{writers.clock(mean)}{spread}"])
+        rows.append([variant, size, counted, f"{writers.clock(mean)}{spread}{runs[0].shared}"])
     return Table(["variant", "parameters", "steps", "time of the steps"], rows, numbers=True)
 
 

@@ -66,6 +66,10 @@ class Pass(abc.ABC):
             self._source = self._open(split=self._split, batch_size=self._batch_size)
         return self._source
 
+    def share(self, other: "Pass") -> None:
+        """Takes the program of an evaluator of the same split and task, so that nothing is compiled twice."""
+        self._computed = other._computed
+
     @abc.abstractmethod
     def compute(self, task: Any, variables: Mapping, batch: Any) -> Any:
         """A pytree of arrays."""

@@ -86,7 +86,7 @@ def _opening(run: Run) -> list[Part]:
         + f" for {last:,} steps"
         + (f" of {run.about['batch_size']}" if "batch_size" in run.about else "")
         + (f" ({last / per_epoch:.4g} epochs)" if per_epoch else "")
-        + (f", which took {writers.clock(run.seconds)}" if run.seconds else "")
+        + (f", which took {writers.clock(run.seconds)}{run.shared}" if run.seconds else "")
         + (f", on {on}{cores}" if on else "")
         + (f"; begun {began}" if began else "")
         + "."

@@ -58,6 +58,12 @@ class Run(NamedTuple):
             before = row["step"]
         return seconds
 
+    @property
+    def shared(self) -> str:
+        """What is to be said of that time, where it was that of several runs as one program."""
+        together = self.about.get("together", 1)
+        return f" for {together} runs together" if together > 1 else ""
+
 
 def load(workdir: str | Path) -> Run:
     """Reads what is there."""

@@ -35,7 +35,8 @@ DIFF = ["slow: optimizer.lr=0.001"]
 def options(**changes):
     asked = dict(grid=[], zip=[], diff=[], space=[], seeds=1, baseline="", metric="", processes=1)
     asked |= dict(search=None, trials=None, prune=True, retry=False, allow_changed_code=False)
-    return SimpleNamespace(**{**asked, "dry_run": False, "only_trial": None, **changes})
+    asked |= dict(stacked=False, dry_run=False, only_trial=None)
+    return SimpleNamespace(**{**asked, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +143,22 @@ def test_a_failed_trial_is_listed_with_its_error_and_ends_no_other(file, tmp_pat
     capsys.readouterr()
     ablation.perform(file, tmp_path, asked, str(tmp_path / "data"))
     assert "4 of them done" in capsys.readouterr().out
+
+
+def test_as_one_program_the_trials_have_the_numbers_they_have_alone(whole, file, tmp_path, capsys):
+    asked = options(diff=[*DIFF, "wrong: optimizer.lr=1e999"], seeds=2, stacked=True)
+    ablation.perform(file, tmp_path, asked, str(whole / "data"))
+    assert "for 6 runs together" in capsys.readouterr().out
+    assert "for 6 runs together" in (tmp_path / "report.md").read_text()
+    for variant in ("baseline", "slow"):
+        for seed in ("seed-0", "seed-1"):
+            mine, other = (
+                json.loads((d / "trials" / variant / seed / "results/test.json").read_text())
+                for d in (tmp_path, whole)
+            )
+            assert mine["metrics"] == pytest.approx(other["metrics"], rel=1e-4)
+    record = json.loads((tmp_path / "trials/wrong/seed-1.json").read_text())
+    assert record["state"] == "failed" and "is not finite" in record["error"]
 
 
 def test_what_was_run_with_other_code_is_refused_or_counted_when_asked(whole, file, monkeypatch):
