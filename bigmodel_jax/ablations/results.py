@@ -114,7 +114,11 @@ def comparable(groups: Groups, metric: str, baseline: str) -> tuple[Groups, dict
         return groups, {}
     why = {}
     for variant, group in groups.items():
-        found = [incomparable(metric, first, result.run.config) for result in group.values()]
+        found = []
+        for number, result in group.items():  # each fold is measured on examples of its own
+            same = groups[baseline].get(number)
+            with_it = same.run.config if same else first
+            found.append(incomparable(metric, with_it, result.run.config))
         if any(found):
             why[variant] = next(filter(None, found))
     return {v: group for v, group in groups.items() if v not in why}, why

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from bigmodel_jax import writers
 from bigmodel_jax.ablations import statistics
 from bigmodel_jax.ablations.results import Groups
+from bigmodel_jax.ablations.statistics import SEEDS, Repeats
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.reports.make import number
 from bigmodel_jax.reports.page import Link, Note, Paragraph, Part, Table
@@ -12,8 +13,8 @@ from bigmodel_jax.reports.page import Link, Note, Paragraph, Part, Table
 LEVEL = f"{100 * statistics.LEVEL:.0f} %"
 
 
-def summaries(groups: Groups, metric: str) -> Table:
-    """A row a variant: seeds, mean, standard deviation, interval, and the value of each seed."""
+def summaries(groups: Groups, metric: str, repeats: Repeats = SEEDS) -> Table:
+    """A row a variant: seeds, mean, standard deviation, interval, and the value of each seed, or fold."""
     seeds = sorted({seed for group in groups.values() for seed in group})
     rows = []
     for variant, group in groups.items():
@@ -24,15 +25,17 @@ def summaries(groups: Groups, metric: str) -> Table:
         if not group:
             rows.append([variant, "0", "–", "–", "–", *cells])
             continue
-        found = statistics.summarise([result.values[metric] for result in group.values()])
+        found = statistics.summarise([result.values[metric] for result in group.values()], repeats)
         interval = "–" if found.low is None else f"{number(found.low)} to {number(found.high)}"
         about = [str(found.count), number(found.mean), number(found.std), interval]
         rows.append([variant, *about, *cells])
-    header = ["variant", "seeds", "mean", "std", f"{LEVEL} interval", *(f"seed {s}" for s in seeds)]
+    noun = repeats.noun
+    each = [f"{noun} {s}" for s in seeds]
+    header = ["variant", f"{noun}s", "mean", "std", f"{LEVEL} interval", *each]
     return Table(header, rows, numbers=True)
 
 
-def differences(groups: Groups, metric: str, baseline: str) -> list[Part]:
+def differences(groups: Groups, metric: str, baseline: str, repeats: Repeats = SEEDS) -> list[Part]:
     """Each variant against the baseline, seed by seed, with what may be said of it.
 
     Variants with fewer than two seeds in common with it are listed and not tested.
@@ -45,7 +48,7 @@ def differences(groups: Groups, metric: str, baseline: str) -> list[Part]:
     untested: dict[str, str] = {}
     for variant in (v for v in values if v != baseline):
         try:
-            found[variant] = statistics.paired(values[variant], values[baseline])
+            found[variant] = statistics.paired(values[variant], values[baseline], repeats)
         except UserError as error:
             untested[variant] = str(error)
     if not found:
@@ -58,15 +61,18 @@ def differences(groups: Groups, metric: str, baseline: str) -> list[Part]:
     for (variant, difference), p in zip(found.items(), corrected, strict=True):
         interval = f"{_signed(difference.low)} to {_signed(difference.high)}"
         ps = [_p(difference.p), _p(p)][: 1 + several]
-        words = statistics.in_words(difference, p)
+        words = statistics.in_words(difference, p, repeats)
         rows.append([variant, _signed(difference.mean), interval, *ps, words])
+    noun, shared = repeats.noun, ""
+    if repeats.overlap:
+        shared = " Folds share what they learn from, for which the interval and p are corrected (Nadeau and Bengio 2003)."
     missing = ["–"] * len(columns)
-    rows += [[variant, *missing, "not tested: fewer than 2 seeds"] for variant in untested]
+    rows += [[variant, *missing, f"not tested: fewer than 2 {noun}s"] for variant in untested]
     correction = f", corrected by Holm's method for {len(found)} comparisons" if several else ""
     sentence = (
-        f"Against {baseline}, seed by seed: the mean difference in {metric}, its {LEVEL} interval, and p "
-        f"of a paired t-test{correction}. Few seeds find large differences only: no evidence of one is not "
-        "evidence of none."
+        f"Against {baseline}, {noun} by {noun}: the mean difference in {metric}, its {LEVEL} interval, and p "
+        f"of a paired t-test{correction}. Few {noun}s find large differences only: no evidence of one is not "
+        f"evidence of none.{shared}"
     )
     header = ["variant", *columns, "in words"]
     return [Paragraph(sentence), Table(header, rows, numbers=True)]

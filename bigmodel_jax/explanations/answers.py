@@ -208,6 +208,7 @@ def explained(meaning: Meaning) -> Show:
                 console.print(tokens(found), numbers(found))
             if found.tokens and found.occlusion is not None:
                 console.print(Text(OCCLUSION, "dim"), tokens(found.occluded), sep="\n")
+                console.print(numbers(found.occluded))
             console.print(Text(completeness(found), style="dim"))
             for near in answer.neighbours:
                 words = Text(f"{near.similarity:.3f} {near.label}: {one_line(str(near.example))}")
