@@ -6,6 +6,7 @@ from typing import Any
 
 from bigmodel_jax import writers
 from bigmodel_jax.ablations import (
+    cost,
     folds,
     report,
     results,
@@ -58,7 +59,9 @@ def perform(file: ConfigFile, workdir: Path, options: Any, data_dir: str) -> Non
     else:
         for i in left:
             run_one(study.trials[i], identities, data_dir, study.metric)
-    say(f"Report: {report.make(study)}")
+    groups = {v: list(found.values()) for v, found in report.gather(study).items() if found}
+    flops = {v: cost.flops_per_step(found[0].run.config, data_dir) for v, found in groups.items()}
+    say(f"Report: {report.make(study, flops)}")
 
 
 def plan(file: ConfigFile, workdir: Path, options: Any) -> report.Study:

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,8 +62,11 @@ class Study(NamedTuple):
         return {trial.variant.name: trial.variant for trial in self.trials}
 
 
-def make(study: Study) -> Path:
+def make(study: Study, flops: Mapping[str, float | None]) -> Path:
     """Writes plots/, report.md and report.html into the study's directory; the path of the last.
+
+    Args:
+        flops: of a step, by variant.
 
     Raises:
         UserError: no trial has finished, or one has not measured the metric.
@@ -72,7 +75,8 @@ def make(study: Study) -> Path:
     metric, picture = metric_of(study, groups), pictures(study)
     parts = [*opening(study, groups, metric), *failures(study)]
     parts += _variants(study, groups, metric, picture)
-    parts += [*learning(groups, picture, study.repeats.noun), Heading("Cost"), tables.costs(groups)]
+    parts += [*learning(groups, picture, study.repeats.noun), Heading("Cost")]
+    parts += tables.costs(groups, flops, used(study))
     return write(study, [*parts, *environment(study, groups)])
 
 
@@ -94,6 +98,17 @@ def pictures(study: Study) -> Picture:
         return Figure(f"plots/{file}", alt, style.svg(figure, name, alt))
 
     return picture
+
+
+def used(study: Study) -> dict[str, list[Mapping]]:
+    """What energy.metered told of the finished runs, by variant."""
+    told: dict[str, list[Mapping]] = {}
+    for trial in study.trials:
+        record = trial.record()
+        if record.get("state") == trials.FINISHED:
+            unknown = {"why": "it was not metered"}
+            told.setdefault(trial.variant.name, []).append(record.get("energy", unknown))
+    return told
 
 
 def metric_of(study: Study, groups: Groups) -> str:

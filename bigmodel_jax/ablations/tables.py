@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from bigmodel_jax import writers
-from bigmodel_jax.ablations import statistics
+from bigmodel_jax.ablations import energy, statistics
 from bigmodel_jax.ablations.results import Groups
 from bigmodel_jax.ablations.statistics import SEEDS, Repeats
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.reports.make import number
 from bigmodel_jax.reports.page import Link, Note, Paragraph, Part, Table
+from bigmodel_jax.reports.recorded import Run
 
 LEVEL = f"{100 * statistics.LEVEL:.0f} %"
 
@@ -110,9 +111,16 @@ def others(groups: Groups, metric: str) -> list[Part]:
     return [Table(["metric", *variants], rows, numbers=True, summary=summary)]
 
 
-def costs(groups: Groups) -> Table:
-    """What a run of each variant takes: parameters, steps, time."""
-    rows = []
+def costs(
+    groups: Groups, flops: Mapping[str, float | None], used: Mapping[str, Sequence[Mapping]]
+) -> list[Part]:
+    """What a run of each variant takes: parameters, steps, time, products, energy.
+
+    Args:
+        flops: of a step, by variant; None where they are not known.
+        used: what energy.metered told of each run, by variant.
+    """
+    rows, why, metered = [], "", False
     for variant, group in ((v, g) for v, g in groups.items() if g):
         runs = [result.run for result in group.values()]
         seconds = [run.seconds for run in runs]
@@ -121,13 +129,36 @@ def costs(groups: Groups) -> Table:
             if len(runs) > 1
             else ""
         )
-        steps = sorted({max((row["step"] for row in run.rows), default=0) for run in runs})
+        steps = sorted({_steps(run) for run in runs})
         counted = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
         mean = sum(seconds) / len(seconds)
         parameters = runs[0].about.get("parameters")
         size = f"{parameters:,}" if parameters else "–"
-        rows.append([variant, size, counted, f"{writers.clock(mean)}{spread}{runs[0].shared}"])
-    return Table(["variant", "parameters", "steps", "time of the steps"], rows, numbers=True)
+        time = f"{writers.clock(mean)}{spread}{runs[0].shared}"
+        each = flops.get(variant)
+        products = f"{each * sum(map(_steps, runs)) / len(runs):.3g}" if each else "–"
+        told = used.get(variant, ())
+        joules = [value for value in map(energy.total, told) if value is not None]
+        metered |= bool(joules)
+        why = why or next((one["why"] for one in told if "why" in one), "")
+        spent = f"{sum(joules) / len(joules) / 1000:,.2f}" if joules else "–"
+        rows.append([variant, size, counted, time, products, spent])
+    header = ["variant", "parameters", "steps", "time of the steps", "FLOPs", "energy, kJ"]
+    sentences = ["FLOPs are of the products of a run's steps, counted in their program."]
+    if metered:
+        sentences.append(
+            "The energy is the mean of what this machine's counters saw while a run went on, from its start to "
+            "its end: whatever else ran is in it."
+        )
+    if why:
+        sentences.append(
+            f"The energy of {'some runs' if metered else 'the runs'} is not known: {why}."
+        )
+    return [Table(header, rows, numbers=True), Paragraph(" ".join(sentences))]
+
+
+def _steps(run: Run) -> int:
+    return max((row["step"] for row in run.rows), default=0)
 
 
 def changes(variants: Mapping[str, Mapping], keys: Sequence[str], values: Mapping) -> Table:

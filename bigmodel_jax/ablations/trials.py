@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bigmodel_jax import config as configs
 from bigmodel_jax import environment, experiment, rundir
@@ -57,10 +57,10 @@ class Trial(NamedTuple):
         path = self.beside(".json")
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
-    def write(self, state: str, identity: Mapping[str, str], error: str = "") -> None:
-        """The record."""
+    def write(self, state: str, identity: Mapping[str, str], error: str = "", **more: Any) -> None:
+        """The record, with whatever else is to be known of the trial."""
         record = {"variant": self.variant.name, "seed": self.seed, "state": state, "error": error}
-        record |= {"overrides": self.variant.overrides, "identity": dict(identity)}
+        record |= {"overrides": self.variant.overrides, "identity": dict(identity), **more}
         self.run.parent.mkdir(parents=True, exist_ok=True)
         rundir.replace(self.beside(".json"), json.dumps(record, indent=2) + "\n")
 
