@@ -16,13 +16,11 @@ from absl import flags
 from ml_collections import config_flags
 
 from bigmodel_jax.errors import UserError
-from bigmodel_jax.runtime import DATA_DIR, default_workdir, run_main
+from bigmodel_jax.runtime import DATA_DIR, default_workdir, define_config, read_config, run_main
 
 
 def define_flags() -> None:
-    config_flags.DEFINE_config_file(
-        "config", None, "What to vary: configs/NAME.py[:variant,key=value]."
-    )
+    define_config("vary")
     flags.DEFINE_string("workdir", None, "Where all goes; by default runs/<config>-ablation.")
     flags.DEFINE_multi_string(
         "grid", [], "KEY=VALUE,VALUE,...; given several times, all combinations."
@@ -58,12 +56,11 @@ def define_flags() -> None:
 
 def main() -> None:
     options = flags.FLAGS
-    if options.config is None:
-        raise UserError("--config=configs/NAME.py says what to vary, and is missing.")
     if options.search and options.folds:
         raise UserError(
             "--search chooses by config.evals.val, and --folds is not of it: leave one out."
         )
+    given = read_config("vary")
     if options.search and options.stacked:
         raise UserError(
             "--stacked trains trials in step, and --search chooses one after the other."
@@ -76,7 +73,7 @@ def main() -> None:
     overridden = config_flags.get_override_values(holder)
     kind = "search" if options.search else "ablation"
     workdir = Path(options.workdir or f"{default_workdir(name)}-{kind}").expanduser().absolute()
-    file = config_file.ConfigFile(name, options.config.to_dict(), overridden)
+    file = config_file.ConfigFile(name, given, overridden)
     perform = searching.perform if options.search else ablation.perform
     try:
         perform(file, workdir, options, DATA_DIR.value or default_data_dir())

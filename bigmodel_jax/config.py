@@ -86,6 +86,12 @@ def fields(kind: str, name: str) -> list[str]:
     return [k for k in keys if k not in ("self", "name", "parent")]
 
 
+def annotations(kind: str, name: str) -> dict[str, Any]:
+    """The types of those keys, where the constructor says them."""
+    keys = inspect.signature(component(kind, name)).parameters
+    return {key: parameter.annotation for key, parameter in keys.items()}
+
+
 def build(kind: str, spec: Mapping, **runtime) -> Any:
     """The object of a spec: dict(name="lstm", width=256) -> models/lstm.py:Model(width=256).
 

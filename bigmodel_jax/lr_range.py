@@ -10,16 +10,12 @@ lr_range.png. Only training examples are looked at. docs/ablations.md says how t
 from pathlib import Path
 
 from absl import flags
-from ml_collections import config_flags
 
-from bigmodel_jax.errors import UserError
-from bigmodel_jax.runtime import DATA_DIR, default_workdir, run_main
+from bigmodel_jax.runtime import DATA_DIR, default_workdir, define_config, read_config, run_main
 
 
 def define_flags() -> None:
-    config_flags.DEFINE_config_file(
-        "config", None, "What to train: configs/NAME.py[:variant,key=value]."
-    )
+    define_config("train")
     flags.DEFINE_string("workdir", None, "Where all goes; by default runs/<config>-lr-range.")
     flags.DEFINE_float("low", 1e-6, "The rate of the first step.")
     flags.DEFINE_float("high", 10.0, "The rate of the last step.")
@@ -27,23 +23,16 @@ def define_flags() -> None:
 
 
 def main() -> None:
-    options = flags.FLAGS
-    if options.config is None:
-        raise UserError("--config=configs/NAME.py says what to train, and is missing.")
-    from bigmodel_jax import config as configs
+    from ml_collections import config_flags
+
+    options, given = flags.FLAGS, read_config("train")
     from bigmodel_jax.ablations import lr_range
     from bigmodel_jax.data.prepared import default_data_dir
 
     name = config_flags.get_config_filename(flags.FLAGS["config"])
     workdir = Path(options.workdir or f"{default_workdir(name)}-lr-range").expanduser().absolute()
-    found = lr_range.perform(
-        configs.complete(options.config.to_dict()),
-        workdir,
-        DATA_DIR.value or default_data_dir(),
-        options.low,
-        options.high,
-        options.steps,
-    )
+    data_dir = DATA_DIR.value or default_data_dir()
+    found = lr_range.perform(given, workdir, data_dir, options.low, options.high, options.steps)
     print("\n".join([*lr_range.in_words(found), f"{workdir / 'lr_range.png'} shows it."]))
 
 

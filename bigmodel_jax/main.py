@@ -2,7 +2,7 @@
 
     python -m bigmodel_jax.main --config=configs/imdb.py[:variant][,tiny][,key=value] [--workdir=DIR]
 
-The same command again continues the run. `--config.optimizer.lr=1e-3` overrides a key. On a CPU the
+The same command again continues the run. `--config.optimizer.lr=1e-3` sets any key. On a CPU the
 command executes itself anew once with a tuned allocator; BIGMODEL_ALLOCATOR=default leaves it alone.
 On several processes or machines: launch/, docs/launch.md.
 """
@@ -12,12 +12,9 @@ import sys
 from absl import flags
 from ml_collections import config_flags
 
-from bigmodel_jax.errors import UserError
-from bigmodel_jax.runtime import DATA_DIR, default_workdir, run_main
+from bigmodel_jax.runtime import DATA_DIR, default_workdir, define_config, read_config, run_main
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "What to train: configs/NAME.py[:variant,key=value]."
-)
+define_config("train")
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Where the run lives; by default runs/<config>[-<variant>]."
 )
@@ -36,12 +33,10 @@ _STOPPED = flags.DEFINE_integer(
 
 
 def main() -> None:
-    if _CONFIG.value is None:
-        raise UserError("--config=configs/NAME.py says what to train, and is missing.")
+    config, code = read_config("train"), 0
     from bigmodel_jax import processes
     from bigmodel_jax.train import train
 
-    config, code = _CONFIG.value.to_dict(), 0
     workdir = _WORKDIR.value or default_workdir(
         config_flags.get_config_filename(flags.FLAGS["config"])
     )

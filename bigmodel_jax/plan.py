@@ -15,16 +15,12 @@ import json
 from pathlib import Path
 
 from absl import flags
-from ml_collections import config_flags
 
-from bigmodel_jax.errors import UserError
-from bigmodel_jax.runtime import DATA_DIR, run_main
+from bigmodel_jax.runtime import DATA_DIR, define_config, read_config, run_main
 
 
 def define_flags() -> None:
-    config_flags.DEFINE_config_file(
-        "config", None, "What to plan: configs/NAME.py[:variant,key=value]."
-    )
+    define_config("plan")
     flags.DEFINE_string(
         "topology", "cpu:1", "The devices: v5e:4x4, 2xv5p:4x4x4 (two slices), h200:8x16, cpu:8, ..."
     )
@@ -36,17 +32,14 @@ def define_flags() -> None:
 
 def main() -> None:
     options = flags.FLAGS
-    if options.config is None:
-        raise UserError("--config=configs/NAME.py says what to plan, and is missing.")
+    config = read_config("plan")
     from bigmodel_jax.planning import hardware, program
 
     topology = hardware.parse(options.topology)
     program.prepare(topology)
-    from bigmodel_jax.config import complete
     from bigmodel_jax.data.prepared import default_data_dir
     from bigmodel_jax.planning import report, search
 
-    config = complete(options.config.to_dict())
     data_dir = DATA_DIR.value or default_data_dir()
     found = report.figures(config, topology, program.compile_step(config, topology, data_dir))
     print(report.table(found), flush=True)

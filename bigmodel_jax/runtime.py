@@ -44,7 +44,9 @@ def run_main(main: Callable[[], None], words: Sequence[str] = ()) -> None:
             sys.argv[i] = f"--{name}={sys.argv[i]}"
     try:
         app.run(lambda _: _guarded(main), flags_parser=_parse)
-    except UserError as error:  # from the flags
+    except UserError as error:  # from the flags, or with --debug from anywhere
+        if flags.FLAGS.is_parsed() and _DEBUG.value:
+            raise
         _fail(error)
 
 
@@ -62,6 +64,36 @@ def tune_allocator() -> None:
     options = [f"-W{option}" for option in sys.warnoptions]
     os.environ["GLIBC_TUNABLES"] = TUNED_ALLOCATOR
     os.execv(sys.executable, [sys.executable, *options, *command, *sys.argv[1:]])
+
+
+def define_config(purpose: str) -> None:
+    """Defines --config. A key that the file leaves out may be given as well: read_config judges it."""
+    from ml_collections import config_flags
+
+    config_flags.DEFINE_config_file(
+        "config",
+        None,
+        f"What to {purpose}: configs/NAME.py[:variant,key=value].",
+        lock_config=False,
+        accept_new_attributes=True,
+    )
+
+
+def read_config(purpose: str) -> dict:
+    """The completed config of the command line.
+
+    Raises:
+        UserError: none is given, or it has a key that nothing reads.
+    """
+    config = flags.FLAGS.config
+    if config is None:
+        raise UserError(f"--config=configs/NAME.py says what to {purpose}, and is missing.")
+    from bigmodel_jax import schema
+    from bigmodel_jax.config import complete
+
+    completed = complete(config.to_dict())
+    schema.check(completed)
+    return completed
 
 
 def find_config(name: str) -> str:

@@ -18,16 +18,13 @@ import tempfile
 from pathlib import Path
 
 from absl import flags
-from ml_collections import config_flags
 
 from bigmodel_jax.errors import UserError, nearest
-from bigmodel_jax.runtime import DATA_DIR, run_main
+from bigmodel_jax.runtime import DATA_DIR, define_config, read_config, run_main
 
 
 def define_flags() -> None:
-    config_flags.DEFINE_config_file(
-        "config", None, "What to verify: configs/NAME.py[:variant,key=value]."
-    )
+    define_config("verify")
     flags.DEFINE_integer("steps", 6, "Steps of each run, at least.", lower_bound=2)
     flags.DEFINE_list("laws", [], "Only these of the laws, by the names that the table has.")
     flags.DEFINE_string("json", "", "A file for the figures.")
@@ -35,8 +32,7 @@ def define_flags() -> None:
 
 def main() -> None:
     options = flags.FLAGS
-    if options.config is None:
-        raise UserError("--config=configs/NAME.py says what to verify, and is missing.")
+    given = read_config("verify")
     # Else this process takes three quarters of a GPU's memory, and its children find none.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     from bigmodel_jax.data.prepared import default_data_dir
@@ -50,7 +46,7 @@ def main() -> None:
     data_dir = DATA_DIR.value or default_data_dir()
     with tempfile.TemporaryDirectory(prefix="verify-") as folder:
         with contextlib.redirect_stdout(io.StringIO()):
-            config, note = stand_in(options.config.to_dict(), data_dir, Path(folder))
+            config, note = stand_in(given, data_dir, Path(folder))
             subject = Subject(config, data_dir, Path(folder), options.steps)
         for said in filter(None, (note, subject.substitute)):
             print(f"NOTE: {said}")

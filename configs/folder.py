@@ -8,7 +8,10 @@ validation part both are cut from train, 80/10/10. Not yet run to a result.
 
     size=64     pixels of height and width that the model sees
     gray        one channel
-    pretrained  starts from the run of images that --config.init_from.path names, its own or an import
+    mae         learns from images without classes, which may lie anywhere in FOLDER: a small vision
+                transformer, by masked autoencoding
+    pretrained  starts from the run of images that --config.init_from.path names, its own, one of `mae`, or
+                an import
 """
 
 from ml_collections import ConfigDict
@@ -17,7 +20,9 @@ from bigmodel_jax.config import DEFAULTS, parse_arg
 
 
 def get_config(arg=None):
-    arg = parse_arg(arg, tiny=False, seed=0, size=64, gray=False, pretrained=False)
+    arg = parse_arg(
+        arg, ("classify", "mae"), tiny=False, seed=0, size=64, gray=False, pretrained=False
+    )
     config = ConfigDict(DEFAULTS)
     config.seed = arg.seed
     config.data = dict(
@@ -45,6 +50,8 @@ def get_config(arg=None):
         test=dict(name="classification", split="test", every="end"),
     )
     config.early_stopping = dict(metric="val/accuracy", mode="max", patience=0)
+    if arg.variant == "mae":
+        mae(config, arg.size)
     if arg.pretrained:
         config.model = dict(name="pretrained")
         config.optimizer.update(lr=3e-4, layer_decay=0.75)
@@ -57,4 +64,32 @@ def get_config(arg=None):
         )
         config.optimizer.lr = 5e-3
         config.duration = "4 epochs"
+        if arg.variant == "mae":
+            config.model.update(image_size=16, patch_size=4, width=16, num_layers=2, num_heads=4)
+            config.model.update(decoder_width=16, decoder_layers=1)
     return config
+
+
+def mae(config, size):
+    config.data.reader.labelled = False
+    config.data.splits = dict(train="train[:90%]", val="train[90%:]")
+    config.data.batch_size = 128
+    config.model = dict(
+        name="mae",
+        image_size=size,
+        patch_size=8,
+        width=128,
+        num_layers=6,
+        num_heads=4,
+        positions="sincos",
+        pooling="mean",
+        decoder_width=64,
+        decoder_layers=2,
+        decoder_heads=4,
+    )
+    config.task = dict(name="mae")
+    config.optimizer.update(b2=0.95)
+    config.optimizer.schedule.warmup = "10%"
+    config.duration = "100 epochs"
+    config.evals = dict(val=dict(name="loss", split="val", every="5 epochs"))
+    config.early_stopping = {}

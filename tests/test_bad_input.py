@@ -73,6 +73,10 @@ MISTYPED = {
     "a wrong type": (["--config.seed=many"], ["seed", "many"]),
     "a flag without --": (["workdir=x"], ["Unexpected argument", "workdir=x"]),
     "a variant": (["--config=configs/imdb.py:lstmm"], ["lstmm", "Did you mean 'lstm'"]),
+    "a value of a key that the config leaves out": (
+        ["--config.model.bidirectional=2"],
+        ["true or"],
+    ),
     "a key that is like no other": (["--config.zzz.x=3"], ["no key 'zzz'"]),
     "an index": (["--config.data.candidates[7].name=x"], ["out of range"]),
     "a config file": (["--config=configs/imbd.py"], ["configs/imbd.py", "There are:", "imdb.py"]),

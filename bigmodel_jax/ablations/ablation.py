@@ -4,14 +4,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bigmodel_jax import writers
+from bigmodel_jax import schema, writers
 from bigmodel_jax.ablations import (
     cost,
     folds,
     report,
     results,
     running,
-    schema,
     stacked,
     statistics,
     trials,

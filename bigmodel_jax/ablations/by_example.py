@@ -77,15 +77,23 @@ def compare(first: Mapping, other: Mapping, metric: str) -> Pair:
         )
     difference = float(two.mean()) - float(one.mean())
     found = Pair(name, len(one), difference, *bootstrap.paired(one, two))
-    if one.dtype != bool:
+    if one.dtype != bool or two.dtype != bool:
         return found
     only = int((one & ~two).sum()), int((two & ~one).sum())
     return found._replace(only=only, exact=mcnemar(*only))
 
 
 def scores(arrays: Mapping[str, np.ndarray], metric: str) -> tuple[str, np.ndarray]:
-    """(a metric, what each example has of it): the one asked for, else slices.scores'."""
-    return (metric, arrays[metric]) if metric in arrays else slices.scores(arrays)
+    """(a metric, what each example has of it, bool where it is 0 or 1).
+
+    The metric asked for, where there is a value of it for each example; else the F1 of answers, and
+    slices.scores' of labels.
+    """
+    if metric not in arrays and "labels" in arrays:
+        return slices.scores(arrays)
+    name = metric if metric in arrays else "f1"
+    found = arrays[name]
+    return name, found.astype(bool) if np.isin(found, (0, 1)).all() else found
 
 
 def parts(runs: Mapping[str, Run], metric: str) -> list[Part]:

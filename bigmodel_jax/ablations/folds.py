@@ -29,5 +29,7 @@ def config(given: Mapping, fold: int, count: int) -> dict:
         )
     name = split_name(splits["train"])
     part = f"fold {fold}/{count} seed {given['seed']}"
-    own = {**splits, "train": f"{name}[not {part}]", "val": f"{name}[{part}]"}
+    used = {spec["split"] for spec in evals.values() if "split" in spec}
+    own = {k: v for k, v in splits.items() if k in used}
+    own |= {"train": f"{name}[not {part}]", "val": f"{name}[{part}]"}
     return {**given, "evals": evals, "data": {**given["data"], "splits": own}}

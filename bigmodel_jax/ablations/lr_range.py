@@ -121,9 +121,8 @@ def in_words(found: Found) -> Sequence[str]:
     """What may be read from it."""
     return (
         f"The loss falls fastest at a rate of {found.steepest:.2g} and is lowest at {found.lowest:.2g}.",
-        f"A peak rate to begin with: {found.lowest / 10:.2g} (a tenth of the lowest point's) to "
-        f"{max(found.steepest, found.lowest / 10):.2g}. A short run cannot tell what a whole one, with its "
-        "schedule, likes best.",
+        f"A peak rate to begin with: {found.lowest / 10:.2g}, a tenth of that. A short run cannot tell what a "
+        "whole one, with its schedule, likes best.",
     )
 
 

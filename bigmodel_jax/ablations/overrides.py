@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bigmodel_jax import config as configs
-from bigmodel_jax.ablations import schema
+from bigmodel_jax import schema
 from bigmodel_jax.errors import UserError
 
 Overrides = dict[str, Any]  # by the dotted key; a dict replaces the whole dict that was there

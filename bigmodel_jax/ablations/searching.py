@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bigmodel_jax.ablations import ablation, results, running, schema, search_report, spaces, trials
+from bigmodel_jax import schema
+from bigmodel_jax.ablations import ablation, results, running, search_report, spaces, trials
 from bigmodel_jax.ablations.config_file import ConfigFile
 from bigmodel_jax.ablations.report import Study
 from bigmodel_jax.ablations.spaces import Axis

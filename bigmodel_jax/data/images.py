@@ -68,7 +68,7 @@ class Source:
         fingerprint, split, training, seed, group, data_dir, process: as in data/text.py.
     """
 
-    target = "class"
+    target = "class"  # or "nothing", where there are images alone
     applied = "pictures"  # what in applied/ knows how images are prepared
 
     def __init__(
@@ -117,6 +117,8 @@ class Source:
         self.fingerprint = self._reader.fingerprint()
         check_fingerprint(self.reader_name, self.fingerprint, fingerprint)
         self.label_names = tuple(self._reader.label_names)
+        if not getattr(self._reader, "labelled", True):
+            self.target = "nothing"
         self._splits, self._data_dir = splits, data_dir
         self._geometry, self._stored = Geometry(image_size, channels, crop), stored
         self._workers, self._most, self._given = workers, max_unreadable, (mean, std)
@@ -140,7 +142,7 @@ class Source:
         self._decoder, self._worker = Decoder(self._work, workers), Worker(self._work)
         # `augment(batch, rng) -> batch`, inside the jitted step.
         self.augment = augmentation(batch_transforms if training else ())
-        if training:
+        if training and self.target == "class":
             part = f"The training part {splits.get(split, split)!r} of {self.reader_name}"
             for note in check_labels(self.labels, "class", self.label_names, part):
                 self.say(note)
@@ -153,13 +155,14 @@ class Source:
         if mean is None or std is None:
             train = self._look("train")
             mean, std = mean or train.mean, std or train.std
-        info = {
-            "num_classes": len(self.label_names),
+        info: dict[str, Any] = {
             "image_size": self._geometry.size,
             "channels": self._geometry.channels,
             "mean": tuple(mean),
             "std": tuple(std),
         }
+        if self.target == "class":
+            info["num_classes"] = len(self.label_names)
         if self.sample_rate is not None:
             info |= {"sample_rate": self.sample_rate, "expected_batch": self._expected}
         return info
@@ -223,7 +226,8 @@ class Source:
         images of the first step as the model may see them, samples.npz.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        save_labels(folder, self.label_names, self.target)
+        if self.target == "class":
+            save_labels(folder, self.label_names, self.target)
         batch = self._on_host(self._share(0), 0)
         seen = self.augment(batch, jax.random.key(self.seed))
         shown = np.flatnonzero(batch["valid"])[:SAMPLES]

@@ -18,6 +18,7 @@ FITTING = {
     "tags": "tag",
     "spans": "span_answering",
     "choice": "multiple_choice",
+    "nothing": "mae",
 }
 
 

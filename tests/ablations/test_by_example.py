@@ -81,3 +81,11 @@ def test_runs_on_other_examples_are_refused_and_what_is_missing_is_told(two, cap
     file.unlink()
     comparing.perform([str(path) for path in two], "test/accuracy")
     assert f"evaluate --workdir={two[1]} --split=test" in capsys.readouterr().out
+
+
+def test_of_answers_to_questions_the_metric_asked_for_is_compared_and_the_f1_in_place_of_a_loss():
+    one = {"exact": np.float32([1, 0, 1, 0]), "f1": np.float32([1, 0.5, 1, 0])}
+    other = {"exact": np.float32([1, 1, 1, 1]), "f1": np.float32([1, 1, 1, 1])}
+    assert by_example.compare(one, other, "exact")[0::6] == ("exact", (0, 2))
+    found = by_example.compare(one, other, "loss")
+    assert (found.metric, found.difference, found.only) == ("f1", 0.375, None)

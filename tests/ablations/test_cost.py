@@ -28,7 +28,7 @@ def test_batches_of_several_lengths_count_by_how_often_they_come(tmp_path):
     both = cost.flops_per_step(given, str(tmp_path))
     each = []
     for length in (32, 64):  # padded to
-        given["data"]["buckets"], given["data"]["max_length"] = (), length
+        given["data"] |= {"buckets": (length,), "max_length": length}
         each.append(cost.flops_per_step(given, str(tmp_path)))
     assert each[0] < both < each[1]
     assert cost.flops_per_step({**given, "actor": {"name": "toy"}}, str(tmp_path)) is None

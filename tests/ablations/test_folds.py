@@ -23,7 +23,7 @@ def given(arg):
 def test_a_fold_is_val_the_others_are_train_and_test_is_not_read():
     made = folds.config({**given("tiny,val"), "seed": 5}, 2, 3)
     train, val = "train[not fold 2/3 seed 5]", "train[fold 2/3 seed 5]"
-    assert made["data"]["splits"] == {"train": train, "val": val, "test": "test"}
+    assert made["data"]["splits"] == {"val": val, "train": train}
     assert list(made["evals"]) == ["val"]
     with pytest.raises(UserError, match="no evaluator of the config looks at the split 'val'"):
         folds.config(given("tiny"), 2, 3)

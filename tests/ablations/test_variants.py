@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bigmodel_jax.ablations import overrides, schema, spaces, variants
+from bigmodel_jax import schema
+from bigmodel_jax.ablations import overrides, spaces, variants
 from bigmodel_jax.ablations.config_file import ConfigFile
 from bigmodel_jax.ablations.variants import Variant
 from bigmodel_jax.config import complete

@@ -16,6 +16,7 @@ from bigmodel_jax.data import pixels
 from bigmodel_jax.data.image_sets import arrays
 from bigmodel_jax.data.images import Source
 from bigmodel_jax.errors import UserError
+from bigmodel_jax.tasks import classify
 
 SPLITS = dict(train="train[:75%]", val="train[75%:]", test="test")
 NOISE = np.random.default_rng(0)
@@ -200,6 +201,22 @@ def test_a_wrong_layout_is_one_sentence(files, message, tmp_path):
     for name in ("pets.zip", "pets.tar"):
         with pytest.raises(UserError, match=message):
             source(tmp_path / name, tmp_path)
+
+
+def test_without_labels_images_lie_anywhere_and_no_task_can_tell_them_apart(tmp_path):
+    for name in ("shelf/1.png", "shelf/box/old/2.png", "3.png", "train/4.png"):
+        path = tmp_path / "attic" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded(noise()))
+    reader = dict(name="image_files", path=str(tmp_path / "attic"), labelled=False)
+    made = source(None, tmp_path / "cache", reader=reader, splits=dict(train="train"))
+    batch = made.batch(0)
+    assert batch["valid"].sum() == made.examples == 4 and not batch["label"].any()
+    assert "num_classes" not in made.info
+    with pytest.raises(UserError, match=r"target is 'nothing', .*take dict\(name='mae'\)"):
+        classify.Task(None).check(made)
+    with pytest.raises(UserError, match="3.png lies in no class folder. To pretrain without"):
+        source(tmp_path / "attic", tmp_path / "cache")
 
 
 def test_an_image_damaged_within_an_archive_is_left_out_like_any_other(folder, tmp_path, capsys):

@@ -1,5 +1,7 @@
 """Class folders of image files, on the disk or in an archive: [SPLIT/]CLASS/NAME.jpg.
 
+Without labels image files may lie anywhere, or anywhere below the folders of splits.
+
 A zip or an uncompressed tar is read where it is, at random; nothing is ever extracted.
 """
 
@@ -17,6 +19,7 @@ from bigmodel_jax.errors import UserError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 ARCHIVES = (".zip", ".tar")
+UNLABELLED = "image"
 
 
 class Entry(NamedTuple):
@@ -39,7 +42,7 @@ class Item(NamedTuple):
 class Set:
     """See image_sets. `items` are the files of each split, by class and name."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, labelled: bool = True):
         self.name, self.path = path.resolve().name.partition(".")[0], path
         entries = list(_entries(path))
         images = [e for e in entries if PurePosixPath(e.name).suffix.lower() in EXTENSIONS]
@@ -48,7 +51,7 @@ class Set:
                 f"{path} holds no images: there must be class folders, CLASS/NAME.jpg, or "
                 f"train/CLASS/NAME.jpg; of the kinds {', '.join(EXTENSIONS)}."
             )
-        self.label_names, self.items = _sorted_out(path, images)
+        self.label_names, self.items = _sorted_out(path, images, labelled)
         self.labels = {
             split: np.array([item.label for item in items], np.int32)
             for split, items in self.items.items()
@@ -128,28 +131,37 @@ def _hidden(name: str) -> bool:
     return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
 
 
-def _sorted_out(path: Path, images: list[Entry]) -> tuple[tuple[str, ...], dict[str, list[Item]]]:
-    """(classes, files by split); a folder that holds everything is looked into."""
+def _sorted_out(
+    path: Path, images: list[Entry], labelled: bool
+) -> tuple[tuple[str, ...], dict[str, list[Item]]]:
+    """(classes, files by split); a folder that holds everything is looked into.
+
+    Without labels the one class is UNLABELLED.
+    """
     parts = [PurePosixPath(image.name).parts for image in images]
-    depth = 0
-    while len({p[depth] for p in parts}) == 1 and all(len(p) > depth + 2 for p in parts):
+    depth, below = 0, 1 + labelled  # what a split's folder has below it: a file, in a class folder
+    while len({p[depth] for p in parts}) == 1 and all(len(p) > depth + below for p in parts):
         if parts[0][depth] in SPLITS:
             break
         depth += 1
-    by_split = all(p[depth] in SPLITS and len(p) > depth + 2 for p in parts)
+    by_split = all(p[depth] in SPLITS and len(p) > depth + below for p in parts)
     named = {p[depth] for p in parts} & set(SPLITS)
     if named and not by_split and len(named) > 1:
         other = next(i.name for i, p in zip(images, parts, strict=True) if p[depth] not in SPLITS)
         raise UserError(
             f"{path} has folders of splits ({', '.join(sorted(named))}), but {other} lies in none of "
-            "them, or in no class folder of one."
+            f"them{', or in no class folder of one' * labelled}."
         )
     found: dict[str, list[tuple[Entry, str]]] = {}
     for image, part in zip(images, parts, strict=True):
-        if len(part) < depth + 2 + by_split:
-            raise UserError(f"{path}: the image {image.name} lies in no class folder.")
+        if labelled and len(part) < depth + 2 + by_split:
+            raise UserError(
+                f"{path}: the image {image.name} lies in no class folder. To pretrain without labels: "
+                "config.data.reader.labelled=False."
+            )
         split = SPLITS[part[depth]] if by_split else "train"
-        found.setdefault(split, []).append((image, part[depth + by_split]))
+        label = part[depth + by_split] if labelled else UNLABELLED
+        found.setdefault(split, []).append((image, label))
     if "train" not in found:
         raise UserError(f"{path} holds no folder train, only {', '.join(sorted(found))}.")
     names: tuple[str, ...] = tuple(sorted({label for _, label in found["train"]}))
@@ -159,7 +171,7 @@ def _sorted_out(path: Path, images: list[Entry]) -> tuple[tuple[str, ...], dict[
                 f"{path}: the {split} split has the class {unknown[0]!r}, which the train split has "
                 f"not; there are {', '.join(names[:10])}{', ...' * (len(names) > 10)}."
             )
-    if len(names) < 2:
+    if labelled and len(names) < 2:
         raise UserError(
             f"{path} has the one class {', '.join(names)}: there is nothing to tell apart."
         )

@@ -12,6 +12,7 @@
             # (of conversations and of tagged words other keys: see the generated ones; readers of
             # ratings have a table instead, data/rating_tables.py)
         # What may be left out:
+        labelled: bool      # False where there are images alone, for learning without labels
         target: str         # "class"; "labels": a list of ids; "number": a float, names ("value",)
         pairs: bool         # examples have a second text, "pair"
         reads_partly: bool  # examples() takes a `limit` (data/limit.py): what that cuts may be missing

@@ -19,6 +19,7 @@ class Reader:
     Args:
         path: a folder, .zip, .tar, .npz, .csv, .tsv, .jsonl or .parquet.
         image_column, label_column: of tables.
+        labelled: images lie in folders of classes; without it in any, for learning without labels.
 
     Raises:
         Unavailable: there is nothing at `path`.
@@ -32,6 +33,7 @@ class Reader:
         path: str = "",
         image_column: str = "image",
         label_column: str = "label",
+        labelled: bool = True,
         data_dir: str | None = None,
     ):
         del data_dir  # for prepared data sets
@@ -39,7 +41,8 @@ class Reader:
             raise UserError(
                 "Where are your images? --config.data.path=FOLDER_OR_ARCHIVE names them."
             )
-        self._set = open_set(Path(path).expanduser(), image_column, label_column)
+        self.labelled = labelled
+        self._set = open_set(Path(path).expanduser(), image_column, label_column, labelled)
         self.name, self.label_names = self._set.name, self._set.label_names
         self.splits = {split: len(labels) for split, labels in self._set.labels.items()}
 
@@ -70,7 +73,9 @@ class Reader:
         return self._set.place(split, int(mixed(self.splits[split])[i]))
 
 
-def open_set(path: Path, image_column: str = "image", label_column: str = "label") -> Any:
+def open_set(
+    path: Path, image_column: str = "image", label_column: str = "label", labelled: bool = True
+) -> Any:
     """The images at a path; see image_sets."""
     if not path.exists():
         raise Unavailable(f"There is no file or folder {path}.")
@@ -81,6 +86,6 @@ def open_set(path: Path, image_column: str = "image", label_column: str = "label
     if tables.is_here(path):
         return tables.Set(path, image_column, label_column)
     if path.is_dir() or path.suffix.lower() in folders.ARCHIVES:
-        return folders.Set(path)
+        return folders.Set(path, labelled)
     kinds = ", ".join(("a folder", *folders.ARCHIVES, ".npz", *tables.EXTENSIONS))
     raise UserError(f"{path} is none of the kinds that hold images: {kinds}.")

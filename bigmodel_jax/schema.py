@@ -1,11 +1,17 @@
 """Which keys a config may have where: the constructors and tables that will read it, asked beforehand.
 
-A misspelt key of one variant is found before the first trial is paid for, not in the thirtieth.
+A misspelt key is found before anything is built, and that of an ablation's variant before the first trial
+is paid for, not in the thirtieth.
 """
 
 import inspect
+import types
+import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from bigmodel_jax import config as configs
 from bigmodel_jax import directions, optim, schedules
@@ -20,7 +26,8 @@ DATA = ("candidates", "strict", *OWN_FILES)
 
 
 def check(config: Mapping) -> None:
-    """Raises a UserError for the first key of a completed config that nothing reads."""
+    """Raises a UserError for the first key of a completed config that nothing reads, or whose value is of
+    another type than its component's constructor says."""
     _check(config, ())
 
 
@@ -31,6 +38,11 @@ def _check(spec: Mapping, path: Path) -> None:
             where = f"config.{'.'.join(path)}" if path else "The config"
             named = f" ({spec['name']})" if "name" in spec else ""
             raise UserError(f"{where}{named} has no key {key!r}.{nearest(key, known)}")
+        kind = _kind(path, spec)
+        annotated = configs.annotations(kind, spec["name"]).get(key) if kind else None
+        if wanted := _unlike(value, annotated):
+            name = ".".join((*path, key))
+            raise UserError(f"config.{name} is {value!r}, but it is {wanted}.")
         if isinstance(value, Mapping):
             _check(value, (*path, key))
 
@@ -55,28 +67,54 @@ def keys(path: Path, spec: Mapping) -> set[str] | None:
             return _named(path, spec, schedules.SHAPES, ("name", "warmup"))
         case ("optimizer",) | ("optimizer", _) if "name" in spec:
             return _named(path, spec, directions.DIRECTIONS, ("name", "clip", *optim.COMMON))
+    kind = _kind(path, spec)
+    others = {"data": DATA, "evals": ("every",)}.get(kind or "", ())
+    return {"name", *configs.fields(kind, spec["name"]), *others} if kind else None
+
+
+def _kind(path: Path, spec: Mapping) -> str | None:
+    """Of which kind the component at `path` is; None where none is, or another run will say which."""
+    if spec.get("name", PRETRAINED) == PRETRAINED:
+        return None
+    match path:
         case ("model",):
-            return _component("models", spec)
+            return "models"
         case ("task",) | ("task", "task"):
-            return _component("tasks", spec)
+            return "tasks"
         case ("actor",):
-            return _component("data.actors", spec)
+            return "data.actors"
         case ("data",):
-            return _component("data", spec, DATA)
+            return "data"
         case ("data", "reader"):
-            return _component("data.readers", spec)
+            return "data.readers"
         case ("data", "tokenizer"):
-            return _component("data.tokenizers", spec)
+            return "data.tokenizers"
         case ("evals", _):
-            return _component("evals", spec, ("every",))
+            return "evals"
     return None
 
 
-def _component(kind: str, spec: Mapping, others: Iterable[str] = ()) -> set[str] | None:
-    """Those of a component; None where another run will say which one it is."""
-    if spec.get("name", PRETRAINED) == PRETRAINED:
+def _unlike(value: Any, annotated: Any) -> str | None:
+    """What a value is to be instead; None where it is that, or the annotation says no plain type."""
+    if value is None:
         return None
-    return {"name", *configs.fields(kind, spec["name"]), *others}
+    if annotated == DTypeLike:
+        try:
+            jnp.dtype(value)
+        except TypeError:
+            return "a dtype, such as 'bfloat16'"
+        return None
+    if typing.get_origin(annotated) in (types.UnionType, typing.Union):
+        found = [_unlike(value, each) for each in typing.get_args(annotated)]
+        return None if None in found else " or ".join(filter(None, found))
+    if typing.get_origin(annotated) is typing.Literal:
+        known = typing.get_args(annotated)
+        return None if value in known else f"one of {', '.join(map(repr, known))}"
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+    taken = (int, float) if annotated is float else annotated
+    whole = annotated is bool or not isinstance(value, bool)
+    fits = annotated not in words or (isinstance(value, taken) and whole)
+    return None if fits else words[annotated]
 
 
 def _named(path: Path, spec: Mapping, table: Mapping[str, Any], others: Iterable[str]) -> set[str]:
