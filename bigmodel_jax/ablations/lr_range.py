@@ -139,6 +139,7 @@ def plot(found: Found):
             rate, color=style.PALETTE[i], linestyle="--", linewidth=1.2, label=f"{name}: {rate:.2g}"
         )
     ax.set_xscale("log")
+    style.plain(ax.xaxis)
     room = found.smooth.max() - found.smooth.min() or 1.0
     ax.set_ylim(found.smooth.min() - 0.15 * room, found.smooth.max() + 0.15 * room)
     figure.legend(loc="outside lower center", ncols=2)
