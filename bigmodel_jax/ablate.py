@@ -30,6 +30,9 @@ def define_flags() -> None:
         "diff", [], "'[NAME:] KEY=VALUE[; KEY=VALUE]': one difference from the config as it is."
     )
     flags.DEFINE_integer("seeds", 1, "Of each variant: the config's own and those after it.")
+    flags.DEFINE_integer(
+        "folds", 0, "Cross-validation: a trial a fold of the training part, in place of seeds."
+    )
     flags.DEFINE_string("baseline", "", "The variant that the others are tested against.")
     flags.DEFINE_string("metric", "", "What the report is by: EVALUATOR/METRIC.")
     flags.DEFINE_integer("processes", 1, "Trials at a time, each in a process of its own.")
@@ -53,6 +56,10 @@ def define_flags() -> None:
 
 def main() -> None:
     options = flags.FLAGS
+    if options.search and options.folds:
+        raise UserError(
+            "--search chooses by config.evals.val, and --folds is not of it: leave one out."
+        )
     given = read_config("vary")
     if options.search and options.stacked:
         raise UserError(

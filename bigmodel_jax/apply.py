@@ -23,7 +23,8 @@ from bigmodel_jax.config import component
 from bigmodel_jax.data import encoding, tokenized
 from bigmodel_jax.data.rows import around, cut
 from bigmodel_jax.errors import UserError
-from bigmodel_jax.explanations.gradients import attribute, make_slopes
+from bigmodel_jax.explanations.gradients import attribute, make_scores, make_slopes
+from bigmodel_jax.explanations.occlusion import of_tokens
 from bigmodel_jax.explanations.pieces import Explanation
 
 POINTS_AT_ONCE = 16  # of an explanation, and no more than TOKENS_AT_ONCE allow
@@ -113,10 +114,10 @@ class Applied(Loaded):
         empty = batch["mask"].sum(1) <= around(self._tokenizer, self.pairs).count
         return np.asarray(values)[: len(texts)], empty[: len(texts)]
 
-    def explain(self, text: Text, label: int = 0) -> Explanation:
+    def explain(self, text: Text, label: int = 0, occlusion: bool = False) -> Explanation:
         """What each token adds to the log-odds of a label, or to the number that is predicted.
 
-        Computed in float32, whatever the run computed in: differences are small against rounding.
+        With `occlusion` also what these lose without it. Computed in float32, whatever the run computed in: differences are small against rounding.
         """
         batch = self._batch([text], 1)
         length = batch["tokens"].shape[1]
@@ -129,6 +130,10 @@ class Applied(Loaded):
             alphas = sharding.put(alphas, self.mesh)
             return self._slopes(self.variables, repeated, alphas, np.int32(label))
 
+        def scores(presence):
+            presence = sharding.put(presence, self.mesh)
+            return self._scores(self.variables, repeated, presence, np.int32(label))
+
         kept = int(batch["mask"].sum())
         found = attribute(slopes, rows)
         name = self.label_names[label]
@@ -138,10 +143,20 @@ class Applied(Loaded):
             tokens=self._tokenizer.tokens(batch["tokens"][0, :kept]),
             attribution=found._replace(values=found.values[:kept]),
             not_read=self._not_read(text),
+            occlusion=of_tokens(scores, kept, length, rows) if occlusion else None,
         )
 
     @functools.cached_property
     def _slopes(self):
+        return jax.jit(make_slopes(self._exact), out_shardings=self._everywhere)
+
+    @functools.cached_property
+    def _scores(self):
+        return jax.jit(make_scores(self._exact), out_shardings=self._everywhere)
+
+    @functools.cached_property
+    def _exact(self):
+        """The task as it is explained, in float32."""
         if "presence" not in inspect.signature(type(self.task.model).__call__).parameters:
             raise UserError(
                 f"The model {self.config['model']['name']!r} cannot be explained: its __call__ takes "
@@ -149,8 +164,7 @@ class Applied(Loaded):
             )
         exact = {**self.config, "model": in_float32(self.config["model"])}
         task = experiment.make_task(exact)
-        slopes = make_slopes(task.task if hasattr(task, "merge") else task)
-        return jax.jit(slopes, out_shardings=self._everywhere)
+        return task.task if hasattr(task, "merge") else task
 
     def _not_read(self, text) -> dict[int, int]:
         """How many tokens of a text that is too long are left out, before which of the others."""

@@ -4,7 +4,8 @@
     python -m bigmodel_jax.compare runs/a-seed=0 runs/a-seed=1 runs/b-seed=0 runs/b-seed=1 --metric=val/accuracy
 
 Runs of one config with several seeds are one variant, and then there are means, intervals and tests, as
-in the report of an ablation. The first run is what the others are compared with. --html=FILE writes it
+in the report of an ablation. Two runs, or one a variant, are compared example by example, too, by what they
+said of each (results/NAME.npz): McNemar's test and the paired bootstrap. The first run is what the others are compared with. --html=FILE writes it
 as a page, too.
 """
 

@@ -38,7 +38,7 @@ from bigmodel_jax.data.compressed import extension, open_plain
 from bigmodel_jax.data.image_sets.folders import EXTENSIONS as IMAGES
 from bigmodel_jax.data.lines import Lines
 from bigmodel_jax.errors import UserError
-from bigmodel_jax.runtime import run_main
+from bigmodel_jax.runtime import DATA_DIR, run_main
 
 TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 
@@ -68,6 +68,12 @@ def define_flags() -> None:
         "explain_class", None, "The label to explain; by default the predicted one."
     )
     flags.DEFINE_string("explain_html", None, "Write the explanations to this HTML file too.")
+    flags.DEFINE_bool(
+        "occlusion", False, "Explain also by taking each token, or patch of an image, away."
+    )
+    flags.DEFINE_integer(
+        "neighbours", 0, "Explain also by so many of the nearest training examples.", lower_bound=0
+    )
 
 
 def main() -> None:
@@ -105,8 +111,9 @@ def main() -> None:
             batch_size = 1  # whoever types wants an answer to each line
             print("Type a text and press Enter; Ctrl-D ends.", file=sys.stderr)
     explaining = None
-    if options.explain or options.explain_class or options.explain_html:
-        explaining = Explaining(options.explain_class, options.explain_html)
+    also = options.occlusion, options.neighbours, DATA_DIR.value
+    if options.explain or options.explain_class or options.explain_html or any(also[:2]):
+        explaining = Explaining(options.explain_class, options.explain_html, *also)
     reads = "texts" if options.text or options.file else None
     reads = "images" if options.image else "users" if options.user else reads
     if not predict(options.workdir, texts, batch_size, options.format, explaining, tabs, reads):

@@ -14,11 +14,11 @@ from configs import mnist
 RATES = {
     "sgd": (3e-2, 1e-1, 3e-1, 1.0),
     "momentum": (3e-3, 1e-2, 3e-2, 1e-1),
-    "adagrad": (3e-3, 1e-2, 3e-2, 1e-1),
+    "adagrad": (1e-2, 3e-2, 1e-1, 3e-1),
     "rmsprop": (1e-4, 3e-4, 1e-3, 3e-3),
     "adam": (1e-4, 3e-4, 1e-3, 3e-3),
 }
-BEST = {"sgd": 1e-1, "momentum": 1e-2, "adagrad": 1e-2, "rmsprop": 3e-4, "adam": 3e-4}
+BEST = {"sgd": 3e-1, "momentum": 3e-2, "adagrad": 1e-1, "rmsprop": 3e-4, "adam": 3e-4}
 
 
 def get_config(arg=None):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bigmodel_jax.evals import slices
 from bigmodel_jax.evals.classification_metrics import calibration_error
 from bigmodel_jax.evals.multilabel_metrics import average_precision
 from bigmodel_jax.reports import filters
@@ -71,9 +72,9 @@ def test_the_bins_of_the_reliability_diagram_add_up_to_the_metric():
     "values", [np.arange(1000), np.full(50, 400), np.array([3]), np.r_[1:9, [400] * 90]]
 )
 def test_groups_by_length_hold_every_example_once_and_keep_equal_lengths_together(values):
-    parts = lengths.groups(values)
+    parts = slices.tenths(values)
     assert sorted(np.concatenate(parts)) == list(range(len(values)))
-    assert 1 <= len(parts) <= lengths.GROUPS
+    assert 1 <= len(parts) <= slices.GROUPS
     seen = [set(values[part]) for part in parts]
     assert sum(map(len, seen)) == len(set(values))
 

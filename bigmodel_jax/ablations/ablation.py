@@ -5,7 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from bigmodel_jax import schema, writers
-from bigmodel_jax.ablations import report, results, running, stacked, trials, variants
+from bigmodel_jax.ablations import (
+    cost,
+    folds,
+    report,
+    results,
+    running,
+    stacked,
+    statistics,
+    trials,
+    variants,
+)
 from bigmodel_jax.ablations.config_file import ConfigFile
 from bigmodel_jax.ablations.trials import Identities, Trial
 from bigmodel_jax.ablations.variants import Variant
@@ -48,18 +58,25 @@ def perform(file: ConfigFile, workdir: Path, options: Any, data_dir: str) -> Non
     else:
         for i in left:
             run_one(study.trials[i], identities, data_dir, study.metric)
-    say(f"Report: {report.make(study)}")
+    groups = {v: list(found.values()) for v, found in report.gather(study).items() if found}
+    flops = {v: cost.flops_per_step(found[0].run.config, data_dir) for v, found in groups.items()}
+    say(f"Report: {report.make(study, flops)}")
 
 
 def plan(file: ConfigFile, workdir: Path, options: Any) -> report.Study:
     """All that is to be run, checked."""
     if options.seeds < 1 or options.processes < 1:
         raise UserError("--seeds and --processes are 1 or more.")
+    if options.folds and (options.folds < 2 or options.seeds > 1):
+        raise UserError(
+            f"--folds={options.folds} with --seeds={options.seeds}: a cross-validation has 2 folds or "
+            "more, and one seed, which mixes them."
+        )
     config = file.config(file.seed)
     schema.check(config)
     found = _variants(file, config, options)
     baseline = variants.check(file.config, file.seed, found, options.baseline)
-    if options.baseline and options.seeds < 2:
+    if options.baseline and options.seeds < 2 and not options.folds:
         raise UserError(
             f"A test against {options.baseline!r} needs at least 2 seeds, not --seeds={options.seeds}."
         )
@@ -71,12 +88,23 @@ def plan(file: ConfigFile, workdir: Path, options: Any) -> report.Study:
         results.check_metric(options.metric, config)
     seeds = range(file.seed, file.seed + options.seeds)
     made = [trials.make(workdir, file.config, v, seed) for v in found for seed in seeds]
+    repeats = statistics.SEEDS
+    if options.folds:
+        made = [
+            trials.make(workdir, _folded(file, fold, options.folds), v, file.seed, fold)
+            for v in found
+            for fold in range(1, options.folds + 1)
+        ]
+        repeats = statistics.folds(options.folds)
     for trial in made if options.stacked else ():
         stacked.check(trial.config)
     command = [word for word in sys.argv[1:] if not word.startswith(("--only_trial", "--retry"))]
-    return report.Study(
-        workdir, file.name, config, made, baseline.name, options.metric, tuple(command)
-    )
+    named = baseline.name, options.metric, tuple(command)
+    return report.Study(workdir, file.name, config, made, *named, repeats=repeats)
+
+
+def _folded(file: ConfigFile, fold: int, count: int) -> variants.Base:
+    return lambda seed: folds.config(file.config(seed), fold, count)
 
 
 def _variants(file: ConfigFile, config: dict, options: Any) -> list[Variant]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from bigmodel_jax import config as configs
 from bigmodel_jax import rundir
-from bigmodel_jax.ablations import results, tables
+from bigmodel_jax.ablations import by_example, results, tables
 from bigmodel_jax.ablations.results import Groups, Result
 from bigmodel_jax.errors import UserError, nearest
 from bigmodel_jax.reports import recorded
@@ -49,6 +49,8 @@ def perform(paths: Sequence[str], metric: str = "", html: str = "") -> None:
             Heading(f"Differences from {baseline}"),
             *tables.differences(kept, metric, baseline),
         ]
+    if not why and (len(everything) == 2 or len(groups) == len(everything)):
+        parts += by_example.parts(_single(groups), metric)
     print(to_console(parts), flush=True)
     if html:
         rundir.replace(Path(html).expanduser(), to_html("Runs compared", parts))
@@ -84,6 +86,15 @@ def gather(paths: Sequence[str], place: Path) -> Groups:
     return {
         name: {seed: _result(name, seed, run, place) for seed, run in group.items()}
         for name, group in zip(_names(found), found, strict=True)
+    }
+
+
+def _single(groups: Groups) -> dict[str, Run]:
+    """The runs by name: of a variant of several, also its seed."""
+    return {
+        name if len(group) == 1 else f"{name}, seed {seed}": result.run
+        for name, group in groups.items()
+        for seed, result in group.items()
     }
 
 

@@ -11,7 +11,11 @@ MOST = len(style.PALETTE)  # variants whose curves one figure can tell apart
 
 
 @style.drawn
-def estimates(values: Mapping[str, Sequence[float]], metric: str):
+def estimates(
+    values: Mapping[str, Sequence[float]],
+    metric: str,
+    repeats: statistics.Repeats = statistics.SEEDS,
+):
     """Each run as a dot, the mean of a variant with its interval, variants below each other.
 
     Args:
@@ -22,7 +26,7 @@ def estimates(values: Mapping[str, Sequence[float]], metric: str):
     for row, found in enumerate(values.values()):
         colour = style.PALETTE[row % MOST]
         ax.plot(found, [row + 0.18] * len(found), "o", color=colour, alpha=0.45, markeredgewidth=0)
-        summary = statistics.summarise(found)
+        summary = statistics.summarise(found, repeats)
         if summary.low is not None:
             ax.plot([summary.low, summary.high], [row, row], color=colour, linewidth=2.4, alpha=0.8)
         ax.plot(summary.mean, row, "D", color=colour, markersize=6)

@@ -2,12 +2,12 @@
 
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bigmodel_jax import rundir
-from bigmodel_jax.ablations import overrides, plots, results, tables, trials
+from bigmodel_jax.ablations import overrides, plots, results, statistics, tables, trials
 from bigmodel_jax.ablations.results import Groups, Result
 from bigmodel_jax.ablations.trials import Trial
 from bigmodel_jax.ablations.variants import Variant
@@ -40,6 +40,7 @@ class Study(NamedTuple):
         baseline: a variant's name.
         command: the words after `python -m bigmodel_jax.ablate`.
         searched: each variant is a trial of a search.
+        repeats: what the trials of a variant differ in.
     """
 
     workdir: Path
@@ -50,6 +51,7 @@ class Study(NamedTuple):
     metric: str
     command: Sequence[str]
     searched: bool = False
+    repeats: statistics.Repeats = statistics.SEEDS
 
     @property
     def title(self) -> str:
@@ -60,8 +62,11 @@ class Study(NamedTuple):
         return {trial.variant.name: trial.variant for trial in self.trials}
 
 
-def make(study: Study) -> Path:
+def make(study: Study, flops: Mapping[str, float | None]) -> Path:
     """Writes plots/, report.md and report.html into the study's directory; the path of the last.
+
+    Args:
+        flops: of a step, by variant.
 
     Raises:
         UserError: no trial has finished, or one has not measured the metric.
@@ -70,7 +75,8 @@ def make(study: Study) -> Path:
     metric, picture = metric_of(study, groups), pictures(study)
     parts = [*opening(study, groups, metric), *failures(study)]
     parts += _variants(study, groups, metric, picture)
-    parts += [*learning(groups, picture), Heading("Cost"), tables.costs(groups)]
+    parts += [*learning(groups, picture, study.repeats.noun), Heading("Cost")]
+    parts += tables.costs(groups, flops, used(study))
     return write(study, [*parts, *environment(study, groups)])
 
 
@@ -92,6 +98,17 @@ def pictures(study: Study) -> Picture:
         return Figure(f"plots/{file}", alt, style.svg(figure, name, alt))
 
     return picture
+
+
+def used(study: Study) -> dict[str, list[Mapping]]:
+    """What energy.metered told of the finished runs, by variant."""
+    told: dict[str, list[Mapping]] = {}
+    for trial in study.trials:
+        record = trial.record()
+        if record.get("state") == trials.FINISHED:
+            unknown = {"why": "it was not metered"}
+            told.setdefault(trial.variant.name, []).append(record.get("energy", unknown))
+    return told
 
 
 def metric_of(study: Study, groups: Groups) -> str:
@@ -119,8 +136,8 @@ def gather(study: Study) -> Groups:
         if trial.record().get("state") == trials.FINISHED:
             run = recorded.load(trial.run)
             path = f"{trial.run.relative_to(study.workdir)}/report"
-            found = Result(trial.variant.name, trial.seed, run, results.measured(run), path)
-            groups[trial.variant.name][trial.seed] = found
+            found = Result(trial.variant.name, trial.number, run, results.measured(run), path)
+            groups[trial.variant.name][trial.number] = found
     return groups
 
 
@@ -141,14 +158,16 @@ def opening(study: Study, groups: Groups, metric: str) -> list[Part]:
         f"{count} {state}" for state, count in counts.items() if count and state != trials.BEGUN
     ]
     said += [f"{left} still to be run"] if left else []
-    seeds = len({trial.seed for trial in study.trials})
-    split = results.evaluated_split(metric, study.config)
+    seeds = len({trial.number for trial in study.trials})
+    split, noun = results.evaluated_split(metric, study.config), study.repeats.noun
     of = f", measured on {split}" if split else ""
-    count, noun = len(study.variants), "trial" if study.searched else "variant"
-    each = "" if study.searched else f", {seeds} seed{'s' * (seeds != 1)} each"
+    if noun == "fold":
+        of = ", each measured on the fold that it has not learnt from"
+    count, kind = len(study.variants), "trial" if study.searched else "variant"
+    each = "" if study.searched else f", {seeds} {noun}{'s' * (seeds != 1)} each"
     parts.append(
         Paragraph(
-            f"{count} {noun}{'s' * (count != 1)} of {study.name} on {runs[0].data}{each}: "
+            f"{count} {kind}{'s' * (count != 1)} of {study.name} on {runs[0].data}{each}: "
             f"{', '.join(said)}. By {metric}{of}."
         )
     )
@@ -173,7 +192,7 @@ def failures(study: Study) -> list[Part]:
         record = trial.record()
         if record.get("state") == trials.FAILED:
             log = trial.beside(".log").relative_to(study.workdir)
-            rows.append([trial.variant.name, str(trial.seed), record["error"], str(log)])
+            rows.append([trial.variant.name, str(trial.number), record["error"], str(log)])
     if not rows:
         return []
     are = (
@@ -181,7 +200,7 @@ def failures(study: Study) -> list[Part]:
     )
     return [
         Note(f"{are} in no mean below: what they would have shown is not known."),
-        Table(["failed variant", "seed", "error", "log"], rows),
+        Table(["failed variant", study.repeats.noun, "error", "log"], rows),
     ]
 
 
@@ -192,13 +211,13 @@ def _variants(study: Study, groups: Groups, metric: str, picture: Picture) -> li
         f"A dot is a run, a diamond their mean, a line its {tables.LEVEL} interval by Student's t."
     )
     parts: list[Part] = [Heading(metric), Paragraph(sentence)]
-    parts.append(picture(f"{metric}-variants", alt, plots.estimates(values, metric)))
-    parts += [tables.summaries(groups, metric), *tables.others(groups, metric)]
+    parts.append(picture(f"{metric}-variants", alt, plots.estimates(values, metric, study.repeats)))
+    parts += [tables.summaries(groups, metric, study.repeats), *tables.others(groups, metric)]
     if len(groups) > 1:
         kept, why = results.comparable(groups, metric, study.baseline)
         parts.append(Heading(f"Differences from {study.baseline}"))
         parts += tables.not_comparable(why, study.baseline)
-        parts += tables.differences(kept, metric, study.baseline)
+        parts += tables.differences(kept, metric, study.baseline, study.repeats)
     keys = list(dict.fromkeys(key for v in study.variants.values() for key in v.overrides))
     if keys:
         given = {
@@ -210,7 +229,7 @@ def _variants(study: Study, groups: Groups, metric: str, picture: Picture) -> li
     return parts
 
 
-def learning(groups: Groups, picture: Picture) -> list[Part]:
+def learning(groups: Groups, picture: Picture, noun: str = "seed") -> list[Part]:
     """A figure for each of the most telling curves of training and of evaluations."""
     found: dict[str, dict[str, list]] = {}
     for variant, group in groups.items():
@@ -223,7 +242,7 @@ def learning(groups: Groups, picture: Picture) -> list[Part]:
     order = sorted(found, key=lambda name: name.startswith("train/"))
     if not order:
         return []
-    sentence = "A line is the mean over a variant's seeds, its band reaches from the lowest to the highest."
+    sentence = f"A line is the mean over a variant's {noun}s, its band reaches from the lowest to the highest."
     parts: list[Part] = [Heading("Learning")]
     parts += [Paragraph(sentence)] if any(len(group) > 1 for group in groups.values()) else []
     for name in order[:CURVES]:

@@ -10,6 +10,7 @@ from bigmodel_jax.reports.recorded import Run
 # Of the metrics that evaluators give, which says most, first; and of which less is better.
 TELLING = ("accuracy", "f1_micro", "f1", "exact", "bleu", "rmse", "loss")
 LOWER = ("loss", "perplexity", "bits_per_byte", "mse", "rmse", "mae", "ece", "error")
+MATTERS_NOT = ("every", "batch_size", "slices")  # of an evaluator, to its metrics
 
 
 class Result(NamedTuple):
@@ -95,7 +96,7 @@ def incomparable(metric: str, first: Mapping[str, Any], other: Mapping[str, Any]
         return f"their data differ (fingerprints {before[:8] or 'none'} and {after[:8] or 'none'})"
     name = metric.partition("/")[0]
     here, there = (
-        {k: v for k, v in config["evals"].get(name, {}).items() if k not in ("every", "batch_size")}
+        {k: v for k, v in config["evals"].get(name, {}).items() if k not in MATTERS_NOT}
         for config in (first, other)
     )
     if changes := configs.differences(here, there):
@@ -113,7 +114,11 @@ def comparable(groups: Groups, metric: str, baseline: str) -> tuple[Groups, dict
         return groups, {}
     why = {}
     for variant, group in groups.items():
-        found = [incomparable(metric, first, result.run.config) for result in group.values()]
+        found = []
+        for number, result in group.items():  # each fold is measured on examples of its own
+            same = groups[baseline].get(number)
+            with_it = same.run.config if same else first
+            found.append(incomparable(metric, with_it, result.run.config))
         if any(found):
             why[variant] = next(filter(None, found))
     return {v: group for v, group in groups.items() if v not in why}, why

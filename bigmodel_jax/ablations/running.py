@@ -12,7 +12,7 @@ from typing import Any
 import jax
 
 from bigmodel_jax import checkpoint
-from bigmodel_jax.ablations import stacked, trials
+from bigmodel_jax.ablations import energy, stacked, trials
 from bigmodel_jax.ablations.trials import Identities, Trial
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.train import train
@@ -87,7 +87,13 @@ def run(
 
     with trial.locked():
         identity = _begin(trial, identities)
-        with trial.beside(".log").open("a") as log, contextlib.redirect_stdout(log):
+        saved = trial.run / "checkpoints"
+        whole = not (saved.is_dir() and checkpoint.all_steps(saved))  # else a part was not metered
+        with (
+            trial.beside(".log").open("a") as log,
+            contextlib.redirect_stdout(log),
+            energy.metered() as used,
+        ):
             try:
                 train(
                     trial.config,
@@ -106,7 +112,9 @@ def run(
         jax.clear_caches()  # its programs, which no other trial would use again
         if stopped:
             raise Stopped
-        trial.write(state, identity, error)
+        if "joules" in used and not whole:
+            used = {"why": "the trial was interrupted, and its first part is not known"}
+        trial.write(state, identity, error, energy=used)
     return state
 
 

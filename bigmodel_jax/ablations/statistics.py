@@ -1,4 +1,7 @@
-"""Means of a few runs, and whether two of them differ: Student's t, paired by seed, Holm's correction."""
+"""Means of a few runs, and whether two of them differ: Student's t, paired by seed, Holm's correction.
+
+Or by fold of a cross-validation, with Nadeau and Bengio's correction.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,6 +13,35 @@ from bigmodel_jax.errors import UserError
 
 LEVEL = 0.95  # of intervals
 ALPHA = 0.05  # of what is called a difference
+
+
+class Repeats(NamedTuple):
+    """What the runs of one variant differ in.
+
+    Attributes:
+        noun: "seed" or "fold".
+        overlap: examples judged over examples learnt from, where runs share what they learn from.
+    """
+
+    noun: str
+    overlap: float
+
+    def error(self, std: float, count: int) -> float:
+        """The standard error of a mean of `count` runs.
+
+        Folds share most of what they learn from, and so are less different than independent runs would
+        be: std / sqrt(count) is too small. Nadeau and Bengio 2003, "Inference for the Generalization
+        Error", equation 6: the variance times 1 / count + overlap.
+        """
+        return std * math.sqrt(1 / count + self.overlap)
+
+
+SEEDS = Repeats("seed", 0.0)
+
+
+def folds(count: int) -> Repeats:
+    """Of a cross-validation with so many."""
+    return Repeats("fold", 1 / (count - 1))
 
 
 class Summary(NamedTuple):
@@ -32,7 +64,7 @@ class Difference(NamedTuple):
     p: float
 
 
-def summarise(values: Sequence[float]) -> Summary:
+def summarise(values: Sequence[float], repeats: Repeats = SEEDS) -> Summary:
     """Mean, standard deviation (n - 1), and the 95% interval of the mean by Student's t.
 
     It says where the mean over all seeds may lie, if the values are about normally distributed; not
@@ -43,18 +75,20 @@ def summarise(values: Sequence[float]) -> Summary:
     if count < 2:
         return Summary(count, mean, None, None, None)
     std = float(array.std(ddof=1))
-    half = _quantile(count - 1) * std / math.sqrt(count)
+    half = _quantile(count - 1) * repeats.error(std, count)
     return Summary(count, mean, std, mean - half, mean + half)
 
 
-def paired(values: Mapping[int, float], baseline: Mapping[int, float]) -> Difference:
+def paired(
+    values: Mapping[int, float], baseline: Mapping[int, float], repeats: Repeats = SEEDS
+) -> Difference:
     """The mean difference with its 95% interval, and p of the two-sided paired t-test (Student 1908).
 
     Pairs are runs of one seed: they share the order of the data, and their start where the shapes are
     alike, and what that does to both cancels.
 
     Args:
-        values, baseline: by seed.
+        values, baseline: by seed, or by fold.
 
     Raises:
         UserError: they have fewer than two seeds in common.
@@ -62,12 +96,12 @@ def paired(values: Mapping[int, float], baseline: Mapping[int, float]) -> Differ
     seeds = sorted(values.keys() & baseline.keys())
     if len(seeds) < 2:
         raise UserError(
-            f"A test of a difference needs at least 2 seeds, and there {'is' if seeds else 'are'} "
-            f"{len(seeds) or 'none'} in common: --seeds=5 runs more."
+            f"A test of a difference needs at least 2 {repeats.noun}s, and there "
+            f"{'is' if seeds else 'are'} {len(seeds) or 'none'} in common: --{repeats.noun}s=5 runs more."
         )
     change = np.array([values[s] - baseline[s] for s in seeds], np.float64)
     count, mean = len(change), float(change.mean())
-    error = float(change.std(ddof=1)) / math.sqrt(count)
+    error = repeats.error(float(change.std(ddof=1)), count)
     half = _quantile(count - 1) * error
     return Difference(count, mean, mean - half, mean + half, _p(mean, error, count - 1))
 
@@ -85,10 +119,10 @@ def holm(ps: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def in_words(difference: Difference, p: float) -> str:
+def in_words(difference: Difference, p: float, repeats: Repeats = SEEDS) -> str:
     """What may be said of a difference, given its p after correction."""
     if p >= ALPHA:
-        return f"no evidence of a difference with {difference.count} seeds"
+        return f"no evidence of a difference with {difference.count} {repeats.noun}s"
     return "higher" if difference.mean > 0 else "lower"
 
 

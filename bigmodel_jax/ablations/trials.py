@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bigmodel_jax import config as configs
 from bigmodel_jax import environment, experiment, rundir
@@ -25,9 +25,10 @@ FINISHED, FAILED, PRUNED, BEGUN = "finished", "failed", "pruned", "begun"
 
 
 class Trial(NamedTuple):
-    """A variant with a seed.
+    """A variant with a seed, or a fold of a cross-validation.
 
     Attributes:
+        fold: 1 or more; 0 where there are none.
         config: completed, the variant's overrides and the seed in it.
         run: its directory.
     """
@@ -36,10 +37,16 @@ class Trial(NamedTuple):
     seed: int
     config: dict
     run: Path
+    fold: int = 0
+
+    @property
+    def number(self) -> int:
+        """Among those of its variant: the fold, or else the seed."""
+        return self.fold or self.seed
 
     @property
     def name(self) -> str:
-        return f"{self.variant.name}, seed {self.seed}"
+        return f"{self.variant.name}, {'fold' if self.fold else 'seed'} {self.number}"
 
     def beside(self, suffix: str) -> Path:
         """A file beside the run's directory: ".json", ".log", ".lock"."""
@@ -50,10 +57,10 @@ class Trial(NamedTuple):
         path = self.beside(".json")
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
-    def write(self, state: str, identity: Mapping[str, str], error: str = "") -> None:
-        """The record."""
+    def write(self, state: str, identity: Mapping[str, str], error: str = "", **more: Any) -> None:
+        """The record, with whatever else is to be known of the trial."""
         record = {"variant": self.variant.name, "seed": self.seed, "state": state, "error": error}
-        record |= {"overrides": self.variant.overrides, "identity": dict(identity)}
+        record |= {"overrides": self.variant.overrides, "identity": dict(identity), **more}
         self.run.parent.mkdir(parents=True, exist_ok=True)
         rundir.replace(self.beside(".json"), json.dumps(record, indent=2) + "\n")
 
@@ -73,14 +80,18 @@ class Trial(NamedTuple):
             yield
 
 
-def make(workdir: Path, base: Base, variant: Variant, seed: int) -> Trial:
+def make(workdir: Path, base: Base, variant: Variant, seed: int, fold: int = 0) -> Trial:
     """The trial of a variant and a seed.
+
+    Args:
+        fold: that `base` is of, if any.
 
     Raises:
         UserError: see overrides.apply.
     """
     config = apply(base(seed), variant.overrides)
-    return Trial(variant, seed, config, workdir / "trials" / variant.folder / f"seed-{seed}")
+    name = f"fold-{fold}" if fold else f"seed-{seed}"
+    return Trial(variant, seed, config, workdir / "trials" / variant.folder / name, fold)
 
 
 class Identities:

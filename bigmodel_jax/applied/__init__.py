@@ -10,7 +10,18 @@ Text = str | tuple[str, str]  # or a pair
 
 
 class Explaining(NamedTuple):
-    """What to explain: the label of that name, by default the predicted one; and the page to write."""
+    """What to explain, and how.
+
+    Attributes:
+        label: the name of the one to explain, by default the predicted one.
+        page: to write.
+        occlusion: also what the answer loses without each token, or patch.
+        neighbours: how many of the nearest training examples to show.
+        data_dir: where these are; None for the usual place.
+    """
 
     label: str | None = None
     page: str | None = None
+    occlusion: bool = False
+    neighbours: int = 0
+    data_dir: str | None = None

@@ -1,10 +1,15 @@
 """Texts that have a class, labels or a number: the probabilities of them, and why."""
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 
-from bigmodel_jax import apply
+import jax
+import numpy as np
+
+from bigmodel_jax import apply, sharding
 from bigmodel_jax.applied import Text, explained
 from bigmodel_jax.explanations.answers import Answer, Meaning
+from bigmodel_jax.explanations.neighbours import embed
 
 
 class Answers(apply.Applied, explained.Answers):
@@ -24,3 +29,12 @@ class Answers(apply.Applied, explained.Answers):
         """What the run says of each text, not explained."""
         values, empty = self.answer(texts, batch_size)
         return [Answer(*found) for found in zip(texts, values, map(bool, empty), strict=True)]
+
+    def embed(self, texts: Sequence[Text]) -> np.ndarray:
+        rows = -(-len(texts) // self.rows) * self.rows
+        batch = sharding.put(self._batch(texts, rows), self.mesh)
+        return np.asarray(self._embed(self.variables, batch))[: len(texts)]
+
+    @functools.cached_property
+    def _embed(self):
+        return jax.jit(functools.partial(embed, self.task), out_shardings=self._everywhere)

@@ -17,7 +17,9 @@ from bigmodel_jax.data.images import Source
 from bigmodel_jax.errors import UserError
 from bigmodel_jax.explanations import answers, maps
 from bigmodel_jax.explanations.answers import Answer, Meaning
-from bigmodel_jax.explanations.gradients import attribute, make_slopes
+from bigmodel_jax.explanations.gradients import attribute, make_scores, make_slopes
+from bigmodel_jax.explanations.neighbours import embed
+from bigmodel_jax.explanations.occlusion import of_patches
 from bigmodel_jax.explanations.picture_page import PicturePage
 from bigmodel_jax.explanations.pictures import PictureExplanation
 from bigmodel_jax.layers import unstack_layers
@@ -54,14 +56,24 @@ class Answers(explained.Answers):
 
     def answers(self, texts: Sequence[Text], batch_size: int = 0) -> list[Answer]:
         """What the run says of each image."""
+        outputs = self._predict(self.variables, self._batch(texts, batch_size))
+        values = outputs["values" if self.meaning.target == "number" else "probabilities"]
+        found = np.asarray(values)[: len(texts)]
+        return [Answer(path, value, False) for path, value in zip(texts, found, strict=True)]
+
+    def embed(self, texts: Sequence[Text]) -> np.ndarray:
+        return np.asarray(self._embed(self.variables, self._batch(texts)))[: len(texts)]
+
+    def _batch(self, texts: Sequence[Text], batch_size: int = 0) -> Any:
         rows = -(-max(batch_size, len(texts)) // self.rows) * self.rows
         images = Source.example(self.config["data"], rows)["image"]
         for i, path in enumerate(texts):
             images[i] = self._read(path)
-        outputs = self._predict(self.variables, sharding.put({"image": images}, self.mesh))
-        values = outputs["values" if self.meaning.target == "number" else "probabilities"]
-        found = np.asarray(values)[: len(texts)]
-        return [Answer(path, value, False) for path, value in zip(texts, found, strict=True)]
+        return sharding.put({"image": images}, self.mesh)
+
+    @functools.cached_property
+    def _embed(self):
+        return jax.jit(functools.partial(embed, self.task), out_shardings=self._everywhere)
 
     def as_json(self, answer: Answer) -> dict[str, Any]:
         line = super().as_json(answer)
@@ -84,13 +96,13 @@ class Answers(explained.Answers):
         with super().shown(form, explaining) as show:
             yield show
 
-    def explain(self, text: Text, label: int = 0) -> PictureExplanation:
+    def explain(self, text: Text, label: int = 0, occlusion: bool = False) -> PictureExplanation:
         """Why the image says a label: what each pixel adds to its log-odds, and the model's maps.
 
-        Computed in float32, whatever the run computed in: differences are small against rounding.
+        With `occlusion` also what it loses without a patch. Computed in float32, whatever the run computed in: differences are small against rounding.
         """
         image, name = self._read(text), self.label_names[label]
-        slopes, looks, variables = self._explaining
+        slopes, scores, looks, variables = self._explaining
         rows = -(-apply.POINTS_AT_ONCE // self.rows) * self.rows
         batch = sharding.put({"image": np.repeat(image[None], rows, 0)}, self.mesh)
 
@@ -98,18 +110,24 @@ class Answers(explained.Answers):
             alphas = sharding.put(alphas, self.mesh)
             return slopes(variables, batch, alphas, np.int32(label))
 
+        def without(presence):
+            presence = sharding.put(presence, self.mesh)
+            return scores(variables, batch, presence, np.int32(label))
+
         found = looks(variables, batch, np.int32(label))
+        height, width, _ = image.shape
         return PictureExplanation(
             name=name,
             what=name if self.meaning.target == "number" else f"log-odds of {name}",
             image=image,
             attribution=attribute(at, rows),
+            occlusion=of_patches(without, height, width, rows) if occlusion else None,
             **{key: np.asarray(x)[0] for key, x in found.items()},
         )
 
     @functools.cached_property
     def _explaining(self):
-        """(slopes, the model's maps, variables), of a model that is not scanned, in float32."""
+        """(slopes, scores, the model's maps, variables), of a model that is not scanned, in float32."""
         spec, variables = apply.in_float32(self.config["model"]), self.variables
         if spec.get("scan"):
             spec = {**spec, "scan": False}
@@ -125,10 +143,11 @@ class Answers(explained.Answers):
                 found["rollout"] = maps.make_rollout(task)(variables, batch)
             return found
 
-        slopes, looks = (
-            jax.jit(f, out_shardings=self._everywhere) for f in (make_slopes(task), looks)
+        slopes, scores, looks = (
+            jax.jit(f, out_shardings=self._everywhere)
+            for f in (make_slopes(task), make_scores(task), looks)
         )
-        return slopes, looks, variables
+        return slopes, scores, looks, variables
 
     def _read(self, path: Any) -> np.ndarray:
         """The pixels of a file, as an evaluation would see them."""

@@ -2,6 +2,7 @@
 
 "train", "train[:90%]", "train[-2000:]"             by position
 "train[fold 2/5]", "train[not fold 2/5]"            the second of five equal parts, and the others
+"train[fold 2/5 seed 7]"                            the same, of the examples mixed by a seed
 "train[hash :90%]", "train[hash 90%:]"              by the text: doubles come to lie on one side, and
                                                     an example stays on its side when data are added
 """
@@ -17,7 +18,10 @@ from bigmodel_jax.errors import UserError, nearest
 
 _SPLIT = re.compile(r"\s*(?P<name>[^\[\]\s]+)\s*(?:\[(?P<part>[^\[\]]*)\])?\s*")
 _SLICE = re.compile(r"\s*(?P<hash>hash\b)?(?P<start>[^:]*):(?P<stop>[^:]*)")
-_FOLD = re.compile(r"\s*(?P<others>not\s+)?fold\s+(?P<number>\d+)\s*/\s*(?P<count>\d+)\s*")
+_FOLD = re.compile(
+    r"\s*(?P<others>not\s+)?fold\s+(?P<number>\d+)\s*/\s*(?P<count>\d+)\s*"
+    r"(?:seed\s+(?P<seed>\d+)\s*)?"
+)
 _NUMBER = re.compile(r"(?P<sign>[+-]?)(?P<value>\d[\d_]*(?:\.\d+)?)(?P<percent>%?)")
 
 LEAST = 8  # examples of which every part of 80/10/10 has one
@@ -134,7 +138,10 @@ def _malformed(spec):
 
 
 def _fold(match, size, spec):
-    """Positions of one of several parts whose sizes differ by at most one, or of all others."""
+    """Positions of one of several parts whose sizes differ by at most one, or of all others.
+
+    RandomState, because its streams are frozen: a fold is the same in every version of NumPy.
+    """
     number, count = int(match["number"]), int(match["count"])
     if count < 2:
         raise UserError(f"The split {spec!r}: there must be at least 2 folds, as in 'fold 1/5'.")
@@ -144,6 +151,8 @@ def _fold(match, size, spec):
         raise UserError(f"The split {spec!r}: {size:,} examples cannot make {count} folds.")
     start, stop = ((number - 1) * size // count, number * size // count)
     inside = np.arange(size)
+    if match["seed"]:
+        inside = np.random.RandomState(int(match["seed"])).permutation(size)
     inside = (inside >= start) & (inside < stop)
     return np.flatnonzero(~inside if match["others"] else inside)
 

@@ -151,6 +151,14 @@ class Source:
         chosen = examples(self._reader, expression, self._data_dir, indices)
         return [" ||| ".join(texts_of(example)) for example in chosen]
 
+    def field(self, name: str) -> list:
+        """The value of each example of this split in a column, or feature, of the data."""
+        expression = find_split(self._splits, self._split)
+        if not hasattr(self._reader, "field"):
+            raise UserError(f"{self.reader_name} has texts and labels, and no field {name!r}.")
+        chosen = positions(self._reader, expression, self._data_dir)
+        return self._reader.field(splitting.split_name(expression), chosen, name)
+
     def peek(self) -> dict[str, np.ndarray]:
         """A batch of this process's share, for shapes."""
         return host_batch(self._data.tokens, self._share(0))

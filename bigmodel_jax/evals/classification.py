@@ -1,6 +1,6 @@
 """Evaluates a classifier: every example of a split once, its metrics exact over the whole split."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -16,7 +16,7 @@ class Evaluator(running.Runner):
 
     Args:
         flips: of images: the probabilities are the mean of those of the image and of its mirror image.
-        split, task, open_source, mesh, batch_size: as of Pass.
+        split, task, open_source, mesh, batch_size, slices: as of Runner.
     """
 
     def __init__(
@@ -27,11 +27,12 @@ class Evaluator(running.Runner):
         open_source: Callable,
         mesh: jax.sharding.Mesh,
         batch_size: int = 256,
+        slices: Sequence[str] = (),
         flips: bool = False,
     ):
         self._flips = flips
         given: dict[str, Any] = {"split": split, "task": task, "open_source": open_source}
-        super().__init__(**given, mesh=mesh, batch_size=batch_size)
+        super().__init__(**given, mesh=mesh, batch_size=batch_size, slices=slices)
 
     def compute(self, task, variables, batch):
         outputs, value = super().compute(task, variables, batch)

@@ -1,12 +1,13 @@
 """What evaluators of labels share: a task's outputs for every example of a split, in the data's order."""
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
+from bigmodel_jax.evals import slices as cutting
 from bigmodel_jax.evals.passes import Pass
 
 
@@ -15,10 +16,29 @@ class Runner(Pass):
 
     A subclass sets `output`, a key of what `predict` returns, and `target`, the kind of label it can
     judge; and it has `measure(outputs, labels, source) -> (numbers, details)`.
+
+    Args:
+        slices: fields of an example, such as "length" and "label"; `details` then say of the parts of
+            the split that they make how good the model is there, "by FIELD"; see evals/slices.py.
+        split, task, open_source, mesh, batch_size: as of Pass.
     """
 
     output = "probabilities"
     target = "class"
+
+    def __init__(
+        self,
+        *,
+        split: str,
+        task: Any,
+        open_source: Callable,
+        mesh: jax.sharding.Mesh,
+        batch_size: int = 256,
+        slices: Sequence[str] = (),
+    ):
+        self._slices = (slices,) if isinstance(slices, str) else tuple(slices)
+        given: dict[str, Any] = {"split": split, "task": task, "open_source": open_source}
+        super().__init__(**given, mesh=mesh, batch_size=batch_size)
 
     def compute(self, task, variables, batch):
         value, _ = task.loss(variables, batch, jax.random.key(0), train=False)
@@ -50,6 +70,7 @@ class Runner(Pass):
         }
         if hasattr(self.source, "lengths"):
             self.details["lengths"] = np.asarray(self.source.lengths, np.int32)
+        self.details |= cutting.table(self._slices, self.details, self.source)
         return {"loss": loss, **numbers}
 
     def _outputs(self, variables):

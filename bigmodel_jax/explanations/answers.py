@@ -14,12 +14,27 @@ SHOWN_CLASSES = 5  # a table has a column for each class up to so many, if half 
 LABEL_CELLS = 24  # of a terminal; of a longer label the rest is cut
 THRESHOLD = 0.5  # of several labels, those hold that are as probable, as in evals/
 
+OCCLUSION = "What the answer loses without each of them:"
 CLOSE = "1% of the difference or 0.1% of the sum of the sizes"  # see Attribution.complete
 
 # The colours of strength, for and against; each names its foreground too, so that it can be read on
 # a light and on a dark terminal. Bold and underline remain where there is no colour.
 FOR = ("", "#000000 on #c6dbef", "#000000 on #6baed6", "bold #ffffff on #08519c")
 AGAINST = ("", "#000000 on #fdd9b5", "#000000 on #fd8d3c", "bold underline #ffffff on #a63603")
+
+
+class Neighbour(NamedTuple):
+    """A training example that looks to the model like what it was asked about.
+
+    Attributes:
+        similarity: the cosine, -1 to 1; see explanations/neighbours.py.
+        label: its name; of a number, the number.
+        example: the text; of an image the pixels, uint8 [height, width, channels].
+    """
+
+    similarity: float
+    label: str
+    example: str | np.ndarray
 
 
 class Answer(NamedTuple):
@@ -29,13 +44,14 @@ class Answer(NamedTuple):
         text: or a pair of texts, or the path of the image.
         values: probabilities float32 [classes]; of a regression the number, [].
         empty: there is no word in it.
-        explanation: if asked for.
+        explanation, neighbours: if asked for.
     """
 
     text: str | tuple[str, str]
     values: np.ndarray
     empty: bool
     explanation: Explanation | PictureExplanation | None = None
+    neighbours: Sequence[Neighbour] = ()
 
 
 class Meaning(NamedTuple):
@@ -64,7 +80,8 @@ def as_json(answer: Answer, meaning: Meaning) -> dict[str, Any]:
 
     "pair", the second text; "empty": true where there is no word; "explained", a label's name,
     "explanation", [[token, attribution], ...], but not of the pixels of an image, "completeness", how
-    exact that is, "not_read", a number of tokens.
+    exact that is, "not_read", a number of tokens, "occlusion", as "explanation", "neighbours",
+    [{"similarity", "label", "text"}, ...], but no text of an image.
     """
     names = meaning.label_names
     both = (answer.text,) if isinstance(answer.text, str) else answer.text
@@ -91,6 +108,15 @@ def as_json(answer: Answer, meaning: Meaning) -> dict[str, Any]:
         }
         if isinstance(found, Explanation) and found.not_read:
             line["not_read"] = sum(found.not_read.values())
+        if isinstance(found, Explanation) and found.occlusion is not None:
+            pairs = zip(found.tokens, found.occlusion, strict=True)
+            line["occlusion"] = [[token, float(value)] for token, value in pairs]
+    if answer.neighbours:
+        line["neighbours"] = [
+            {"similarity": near.similarity, "label": near.label}
+            | ({"text": near.example} if isinstance(near.example, str) else {})
+            for near in answer.neighbours
+        ]
     return line
 
 
@@ -180,7 +206,15 @@ def explained(meaning: Meaning) -> Show:
             console.print(Text(headline(answer, meaning), style="bold"))
             if found.tokens:
                 console.print(tokens(found), numbers(found))
-            console.print(Text(f"{completeness(found)}\n", style="dim"))
+            if found.tokens and found.occlusion is not None:
+                console.print(Text(OCCLUSION, "dim"), tokens(found.occluded), sep="\n")
+                console.print(numbers(found.occluded))
+            console.print(Text(completeness(found), style="dim"))
+            for near in answer.neighbours:
+                words = Text(f"{near.similarity:.3f} {near.label}: {one_line(str(near.example))}")
+                words.truncate(console.width, overflow="ellipsis")
+                console.print(words)
+            console.print()
 
     return show
 

@@ -80,25 +80,35 @@ def score(logits: jax.Array, label: jax.Array, independent: bool) -> jax.Array:
     return value - jax.nn.logsumexp(jnp.where(chosen, -jnp.inf, logits), axis=-1)
 
 
-def make_slopes(task: Any) -> Callable:
-    """`(variables, batch, alphas [batch], label) -> (F [batch], dF/ds)`, to be jitted.
+def make_scores(task: Any) -> Callable:
+    """`(variables, batch, s, label) -> F [batch]`, to be jitted.
 
-    Row i of the batch is computed at s = alphas[i]. F is the log-odds of the label, or the number
-    that a regression predicts. dF/ds is [batch, length] of "tokens", [batch, height, width] of an
-    "image".
+    F is the log-odds of the label, or the number that a regression predicts; s is [batch, length] of
+    "tokens", [batch, height, width] of an "image".
     """
     target = getattr(task, "target", "class")
     independent = target == "labels" or getattr(task, "kind", "") == "sigmoid"
 
-    def answer(variables, logits, label):
+    def scores(variables, batch, presence, label):
+        logits = task.logits(variables, batch, presence)
         if target == "number":  # the model's output is standardised
             scaling = variables["scaling"]
             return logits[:, 0] * scaling["deviation"] + scaling["mean"]
         return score(logits, label, independent)
 
+    return scores
+
+
+def make_slopes(task: Any) -> Callable:
+    """`(variables, batch, alphas [batch], label) -> (F [batch], dF/ds)`, to be jitted.
+
+    Row i of the batch is computed at s = alphas[i]; F and the shape of s are those of `make_scores`.
+    """
+    scores = make_scores(task)
+
     def slopes(variables, batch, alphas, label):
         def total(presence):
-            values = answer(variables, task.logits(variables, batch, presence), label)
+            values = scores(variables, batch, presence, label)
             return values.sum(), values
 
         places = batch["image"].shape[:-1] if "image" in batch else batch["tokens"].shape

@@ -7,10 +7,17 @@ from typing import TextIO
 
 import numpy as np
 
-from bigmodel_jax.explanations.answers import Answer, Meaning, completeness, headline
+from bigmodel_jax.explanations.answers import (
+    OCCLUSION,
+    Answer,
+    Meaning,
+    completeness,
+    headline,
+)
 from bigmodel_jax.explanations.pieces import STRONG, Explanation, pieces, signed, tops
 
 SHOWN_BARS = 10
+LETTERS = 300  # of a neighbour
 
 # Blue and orange are told apart by nearly everyone. A colour's opacity is the strength: the text
 # keeps the page's own colour, and its contrast, on a light and on a dark page.
@@ -42,7 +49,7 @@ td { padding: 0 .9rem 0 0; vertical-align: middle; }
 .bar.plain { background: var(--weak); }
 .pictures { display: flex; flex-wrap: wrap; gap: 1rem; margin: .4rem 0 1rem; }
 figure { margin: 0; } figcaption { color: var(--weak); font-size: .88rem; }
-img { display: block; width: 13.5rem; } .coarse { image-rendering: pixelated; }
+img { display: block; width: 13.5rem; } .small img { width: 6.5rem; } .coarse { image-rendering: pixelated; }
 """
 
 
@@ -57,7 +64,8 @@ class ExplanationPage:
     legend = """<p class="weak">Integrated gradients (Sundararajan et al. 2017). A token's colour is as strong as its number, next to the
 largest of its text; the pointer on a token shows the number. The numbers of all tokens add up to the difference that
 they make together: within 1% of it or, where large numbers cancel, within 0.1% of the sum of their sizes, unless the
-text's last line says otherwise.</p>
+text's last line says otherwise. What the answer loses without each token (occlusion: Li et al. 2016) adds up to nothing.
+</p>
 """
 
     def __init__(self, path: Path, meaning: Meaning, run: str):
@@ -92,10 +100,32 @@ def section(answer: Answer, meaning: Meaning, number: int) -> str:
     return (
         f"<section>\n<h2>{number}. {escape(headline(answer, meaning))}</h2>\n"
         f'<p class="weak">What speaks for and against <b>{escape(found.name)}</b>:</p>\n'
-        f'<p class="text" dir="auto">{body or "-"}</p>\n'
+        f'<p class="text" dir="auto">{body or "-"}</p>\n{_occluded(found)}'
         f'<div class="sides">\n{_tops(found)}{bars(answer, meaning)}</div>\n'
-        f'<p class="weak">{escape(completeness(found))}</p>\n</section>\n'
+        f'<p class="weak">{escape(completeness(found))}</p>\n{_near(answer)}</section>\n'
     )
+
+
+def _occluded(found):
+    """The text again, in the colours of its occlusion."""
+    if found.occlusion is None:
+        return ""
+    body = "".join(" " * piece.space + _span(piece) for piece in pieces(found.occluded))
+    return f'<p class="weak">{OCCLUSION}</p>\n<p class="text" dir="auto">{body or "-"}</p>\n'
+
+
+def _near(answer):
+    """A table of the training examples that are most like it."""
+    rows = [
+        f'<tr><td class="number">{near.similarity:.3f}</td><td>{escape(near.label)}</td>'
+        f"<td>{escape(_short(near.example))}</td></tr>\n"
+        for near in answer.neighbours
+    ]
+    return _table("The nearest training examples: cosine, label, text", rows)
+
+
+def _short(text):
+    return text if len(text) <= LETTERS else text[: LETTERS - 1] + "…"
 
 
 def _span(piece):

@@ -24,6 +24,7 @@ class PictureExplanation(NamedTuple):
         image: what the model saw, uint8 [height, width, 1 or 3].
         attribution: what each pixel adds to that.
         grad_cam, rollout: of a model that has them, see maps.py, float32 [rows, columns].
+        occlusion: what it loses without a pixel's patch, see occlusion.py; if asked for.
     """
 
     name: str
@@ -32,6 +33,7 @@ class PictureExplanation(NamedTuple):
     attribution: Attribution
     grad_cam: np.ndarray | None = None
     rollout: np.ndarray | None = None
+    occlusion: np.ndarray | None = None
 
 
 def drawn(found: PictureExplanation) -> Mapping[str, np.ndarray]:
@@ -40,9 +42,12 @@ def drawn(found: PictureExplanation) -> Mapping[str, np.ndarray]:
     values = found.attribution.values
     full = np.percentile(np.abs(values), FULL) or np.abs(values).max() or 1.0
     shown = {
-        "what the model saw": np.broadcast_to(found.image, (height, width, 3)),
+        "what the model saw": in_colour(found.image),
         "what each pixel adds": over(found.image, values / full),
     }
+    if found.occlusion is not None:
+        top = np.abs(found.occlusion).max() or 1.0
+        shown["what it loses without a patch"] = over(found.image, found.occlusion / top)
     if found.grad_cam is not None:
         top = found.grad_cam.max() or 1.0
         shown["Grad-CAM"] = over(found.image, resized(found.grad_cam / top, height, width))
@@ -51,6 +56,11 @@ def drawn(found: PictureExplanation) -> Mapping[str, np.ndarray]:
         share = (found.rollout - low) / ((high - low) or 1.0)
         shown["attention rollout"] = over(found.image, resized(share, height, width), PURPLE)
     return shown
+
+
+def in_colour(image: np.ndarray) -> np.ndarray:
+    """A picture with 1 or 3 channels, with 3."""
+    return np.broadcast_to(image, (*image.shape[:2], 3))
 
 
 def over(

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
+import numpy as np
+
 from bigmodel_jax.explanations.gradients import Attribution
 
 # Bounds between no colour and three colours, as shares of the strongest token.
@@ -23,6 +25,7 @@ class Explanation(NamedTuple):
         tokens: that the model saw, as its tokenizer names them.
         attribution: what each adds to that.
         not_read: of a text that was too long: how many tokens were left out before which.
+        occlusion: what that loses without each, see occlusion.py, float64 [tokens]; if asked for.
     """
 
     name: str
@@ -30,6 +33,12 @@ class Explanation(NamedTuple):
     tokens: Sequence[str]
     attribution: Attribution
     not_read: Mapping[int, int] = MappingProxyType({})
+    occlusion: np.ndarray | None = None
+
+    @property
+    def occluded(self) -> "Explanation":
+        """The same with the occlusion in place of the attributions, to be shown alike."""
+        return self._replace(attribution=self.attribution._replace(values=self.occlusion))
 
 
 def readable(tokens: Sequence[str]) -> list[tuple[bool, str]]:

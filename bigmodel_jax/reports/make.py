@@ -11,7 +11,7 @@ import numpy as np
 from bigmodel_jax import config as configs
 from bigmodel_jax import rundir, writers
 from bigmodel_jax.data import encoding
-from bigmodel_jax.reports import filters, recorded
+from bigmodel_jax.reports import calibrations, filters, recorded, sliced
 from bigmodel_jax.reports.page import (
     Code,
     Figure,
@@ -197,7 +197,8 @@ def _evaluation(run: Run, name: str, result: Mapping, picture) -> list[Part]:
     if shown != names:
         rows = [[short, full] for short, full in zip(shown, names, strict=True)]
         parts.append(Table(["in the figures", "class"], rows, summary="Names of the classes"))
-    parts += _confused(names, result, arrays)
+    parts += [*_confused(names, result, arrays), *sliced.tables(result)]
+    parts += calibrations.parts(result)
     if not arrays:
         split = run.config["evals"].get(name, {}).get("split", name)
         command = ["python", "-m", "bigmodel_jax.{}", f"--workdir={run.path}"]

@@ -33,7 +33,9 @@ DIFF = ["slow: optimizer.lr=0.001"]
 
 
 def options(**changes):
-    asked = dict(grid=[], zip=[], diff=[], space=[], seeds=1, baseline="", metric="", processes=1)
+    asked = dict(
+        grid=[], zip=[], diff=[], space=[], seeds=1, folds=0, baseline="", metric="", processes=1
+    )
     asked |= dict(search=None, trials=None, prune=True, retry=False, allow_changed_code=False)
     asked |= dict(stacked=False, dry_run=False, only_trial=None)
     return SimpleNamespace(**{**asked, **changes})

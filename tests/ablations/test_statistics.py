@@ -62,3 +62,20 @@ def test_what_is_said_names_the_seeds_where_nothing_was_found():
     unclear = statistics.paired({0: 1.0, 1: 2.0}, {0: 1.1, 1: 1.8})
     assert statistics.in_words(unclear, unclear.p) == "no evidence of a difference with 2 seeds"
     assert statistics.in_words(unclear._replace(mean=-1.0), 0.01) == "lower"
+
+
+def test_folds_share_examples_and_so_their_intervals_are_wider_than_those_of_seeds():
+    """Nadeau and Bengio's corrected t, by hand: k folds judge 1 / (k - 1) of what they learn from."""
+    values, baseline = [0.91, 0.93, 0.90, 0.94, 0.92], [0.90, 0.90, 0.91, 0.92, 0.90]
+    change = np.subtract(values, baseline)
+    error = np.sqrt((1 / 5 + 1 / 4) * change.var(ddof=1))
+    found = statistics.paired(
+        *(dict(enumerate(v)) for v in (values, baseline)), statistics.folds(5)
+    )
+    assert found.p == pytest.approx(2 * stats.t.sf(change.mean() / error, 4))
+    half = stats.t.ppf(0.975, 4) * error
+    assert (found.low, found.high) == pytest.approx((change.mean() - half, change.mean() + half))
+    wide, narrow = (
+        statistics.summarise(values, r) for r in (statistics.folds(5), statistics.SEEDS)
+    )
+    assert (wide.high - wide.low) == pytest.approx(1.5 * (narrow.high - narrow.low))

@@ -97,6 +97,16 @@ def test_folds_partition_a_split_into_parts_of_one_size(size, count):
         assert sorted([*fold, *others]) == list(range(size)) and (np.diff(others) > 0).all()
 
 
+def test_a_seed_mixes_the_examples_before_they_are_cut_into_folds():
+    sizes = {"train": 100}
+    folds = [parse(f"train[fold {k}/4 seed 7]", sizes)[1] for k in (1, 2, 3, 4)]
+    assert sorted(np.concatenate(folds)) == list(range(100)) and {len(f) for f in folds} == {25}
+    assert all((np.diff(fold) > 0).all() and fold.max() - fold.min() > 70 for fold in folds)
+    others = parse("train[not fold 2/4 seed 7]", sizes)[1]
+    assert sorted([*folds[1], *others]) == list(range(100))
+    assert not np.array_equal(folds[0], parse("train[fold 1/4 seed 8]", sizes)[1])
+
+
 def hashed(part, texts):
     """The texts in a part by hash, as a set."""
     hashes = np.array([text_hash((text,)) for text in texts])

@@ -16,6 +16,7 @@
         target: str         # "class"; "labels": a list of ids; "number": a float, names ("value",)
         pairs: bool         # examples have a second text, "pair"
         reads_partly: bool  # examples() takes a `limit` (data/limit.py): what that cuts may be missing
+        def field(self, split, indices, name) -> list  # another column's values, for evals/slices.py
 
 The order of a split is fixed and mixed: a slice of it is a fair sample even where a file is sorted
 by label.

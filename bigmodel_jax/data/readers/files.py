@@ -19,6 +19,7 @@ from contextlib import ExitStack
 import numpy as np
 
 from bigmodel_jax.data import prepared, tokenized
+from bigmodel_jax.data.compressed import extension
 from bigmodel_jax.data.layout import layout
 from bigmodel_jax.data.limit import Limit
 from bigmodel_jax.data.own_files import ClassFolder, Get, TextFile
@@ -81,6 +82,7 @@ class Reader:
         columns |= {"pair_column": pair_column} if pair_column else {}
         cache = tokenized.folder(data_dir or prepared.default_data_dir(), "files")
         typed = {f"--config.data.{option}": column for option, column in columns.items()}
+        self._text_column, self._cache = text_column, cache
         self.name, self._parts = layout(path, lambda file: TextFile(file, typed, cache))
         self.target, self.pairs = target, pair_column is not None
         if any(isinstance(p, ClassFolder) for parts in self._parts.values() for p in parts) and (
@@ -157,3 +159,17 @@ class Reader:
         finally:
             for stack, _ in opened.values():
                 stack.close()
+
+    def field(self, split: str, indices: np.ndarray, name: str) -> list:
+        """The values of another column, for which the files are read once more.
+
+        Raises:
+            UserError: there is none, or there are no columns.
+        """
+        columns, found = {"--config.data.text_column": self._text_column, "--slices": name}, []
+        for part in self._parts[split]:
+            if isinstance(part, ClassFolder) or extension(part.path) == ".txt":
+                raise UserError(f"{part.path} has texts and labels, and no column {name!r}.")
+            file = TextFile(part.path, columns, self._cache)
+            found += [row.label for row in file.scan(hashlib.sha256())]
+        return [found[i] for i in mixed(self.splits[split])[np.asarray(indices, np.int64)]]

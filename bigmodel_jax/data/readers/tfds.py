@@ -65,15 +65,30 @@ class Reader:
         """
         if split not in self.splits:
             raise UserError(f"{self.name} has no split {split!r}.{nearest(split, self.splits)}")
+        for record in self._records(split, indices):
+            label = {} if self._label_key is None else {"label": int(record[self._label_key])}
+            pair = {} if self._pair_key is None else {"pair": _text(record[self._pair_key])}
+            yield {"text": _text(record[self._text_key]), **label, **pair}
+
+    def field(self, split: str, indices: np.ndarray, name: str) -> list:
+        """The values of a feature; of a ClassLabel, and of a text, strings."""
+        import tensorflow_datasets as tfds
+
+        features = self._builder.info.features
+        if name not in features:
+            raise UserError(f"{self.name} has no feature {name!r}.{nearest(name, features)}")
+        found = [_text(record[name]) for record in self._records(split, indices)]
+        if isinstance(features[name], tfds.features.ClassLabel):
+            return [features[name].int2str(value) for value in found]
+        return found
+
+    def _records(self, split: str, indices: Any) -> Iterator[dict]:
         count = self.splits[split]
         order = mixed(count) if self._builder.info.disable_shuffling else np.arange(count)
         chosen = order if indices is None else order[np.asarray(indices, np.int64)]
         source = self._builder.as_data_source(split)
         for start in range(0, len(chosen), CHUNK):
-            for record in source.__getitems__(chosen[start : start + CHUNK].tolist()):
-                label = {} if self._label_key is None else {"label": int(record[self._label_key])}
-                pair = {} if self._pair_key is None else {"pair": _text(record[self._pair_key])}
-                yield {"text": _text(record[self._text_key]), **label, **pair}
+            yield from source.__getitems__(chosen[start : start + CHUNK].tolist())
 
 
 def open_prepared(dataset: str, data_dir: str | None) -> tuple[Path, Any]:
@@ -91,7 +106,8 @@ def open_prepared(dataset: str, data_dir: str | None) -> tuple[Path, Any]:
     return folder, tfds.builder_from_directory(folder)
 
 
-def _text(value: bytes | str) -> str:
+def _text(value: Any) -> Any:
+    """What is text, as a string."""
     return value.decode("utf-8") if isinstance(value, bytes) else value
 
 

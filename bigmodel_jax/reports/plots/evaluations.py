@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from bigmodel_jax.evals.calibration import scaled
+from bigmodel_jax.reports import calibrations
 from bigmodel_jax.reports.plots import calibration, confusion, labels, lengths, numbers, ranking
 
 Arrays = Mapping[str, np.ndarray]
@@ -76,6 +78,14 @@ def figures(
                 f"Reliability diagram of {name}",
                 calibration.plot(scores, truth, f"Reliability, {n}"),
             )
+            for split, found in calibrations.found(result).items():
+                after = scaled(scores, found["temperature"])
+                title = f"At temperature {found['temperature']:.3g} (chosen on {split}), {n}"
+                yield (
+                    f"reliability-{split}",
+                    f"Reliability diagram of {name} at the temperature chosen on {split}",
+                    calibration.plot(after, truth, title),
+                )
     if "lengths" in arrays:
         yield (
             "length",

@@ -2,17 +2,10 @@
 
 import numpy as np
 
+from bigmodel_jax.evals.slices import tenths
 from bigmodel_jax.reports.plots import style
 
-GROUPS = 10
 Z = 1.959964  # of a 95% interval
-
-
-def groups(lengths: np.ndarray) -> list[np.ndarray]:
-    """Indices of examples by tenths of their lengths; equal lengths stay together."""
-    edges = np.unique(np.quantile(lengths, np.linspace(0, 1, GROUPS + 1), method="lower"))
-    place = np.clip(np.searchsorted(edges, lengths, side="right") - 1, 0, max(len(edges) - 2, 0))
-    return [np.flatnonzero(place == i) for i in range(max(len(edges) - 1, 1)) if (place == i).any()]
 
 
 def wilson(errors: int, count: int) -> tuple[float, float]:
@@ -36,7 +29,7 @@ def plot(lengths: np.ndarray, errors: np.ndarray, title: str):
     figure, ax = style.axes(
         title, "length (tokens the model saw)", "error rate (%)" if rate else "mean absolute error"
     )
-    parts, scale, top = groups(lengths), 100 if rate else 1, 0.0
+    parts, scale, top = tenths(lengths), 100 if rate else 1, 0.0
     blue = style.PALETTE[0]
     for i, part in enumerate(parts):
         mean = float(errors[part].mean())
