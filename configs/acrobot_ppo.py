@@ -1,6 +1,9 @@
 """Swings the lower of two links above a line: PPO in an environment of JAX.
 
-python -m bigmodel_jax.main --config=configs/acrobot_ppo.py:seed=1
+    python -m bigmodel_jax.main --config=configs/acrobot_ppo.py:seed=1
+
+The return is minus the steps that it took. At the end -78.9, -77.4, -85.1, -81.2 and -78.9, seed=0 to 4,
+2026-11-28, mean -80.3 +- 3.0; 2 to 3 minutes a seed on 2 cores of an AMD EPYC that had much other work.
 """
 
 from ml_collections import ConfigDict

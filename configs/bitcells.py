@@ -1,10 +1,13 @@
 """Clears ten cells: the agent of an introduction to reinforcement learning, made to learn (docs/acting.md).
 
-python -m bigmodel_jax.main --config=configs/bitcells.py
-python -m bigmodel_jax.main --config=configs/bitcells.py:adapt,start=runs/bitcells
+    python -m bigmodel_jax.main --config=configs/bitcells.py
+    python -m bigmodel_jax.main --config=configs/bitcells.py:adapt,start=runs/bitcells
 
-learn   10-128-64-10 by REINFORCE, from scratch; the best return is 10
-adapt   the same where action i clears the cell i + shift, from the parameters of the run at `start`
+    learn   10-128-64-10 by REINFORCE, from scratch; the best return is 10
+    adapt   the same where action i clears the cell i + shift, from the parameters of the run at `start`
+
+Seed 0, 2026-11-28: learn is at 10 from its first evaluation on, step 80, and took 57 s beside much other
+work; adapt is at -6 at step 80 and at 10 from step 320 on.
 """
 
 from ml_collections import ConfigDict

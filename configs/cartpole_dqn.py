@@ -1,6 +1,9 @@
 """Balances a pole by DQN: double, duelling, with prioritised replay, all in one program.
 
-python -m bigmodel_jax.main --config=configs/cartpole_dqn.py:seed=1
+    python -m bigmodel_jax.main --config=configs/cartpole_dqn.py:seed=1
+
+A return of 500 is all there is: 500.0 from step 15,360 on, seed=0 alone, 2026-11-28, on 2 cores of an AMD
+EPYC that were taken by other work, so that its time says nothing. Of other seeds not yet run.
 """
 
 from ml_collections import ConfigDict

@@ -1,6 +1,10 @@
 """Swings up a pendulum with a motor that is too weak to lift it: PPO with continuous actions.
 
-python -m bigmodel_jax.main --config=configs/pendulum_ppo.py:seed=1
+    python -m bigmodel_jax.main --config=configs/pendulum_ppo.py:seed=1
+
+At the end -167.3, -185.3, -168.2, -174.0 and -170.8, seed=0 to 4, 2026-11-28, mean -173.1 +- 7.3; half a
+minute a seed on 2 cores of an AMD EPYC that had much other work. gamma=0.95 with 8 minibatches was taken
+for seed 0, where 0.9 with 16 came to -230.
 """
 
 from ml_collections import ConfigDict
