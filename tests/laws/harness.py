@@ -75,6 +75,8 @@ CONFIGS = {
     "cifar10-vit": shipped("cifar10", "vit,tiny"),
     "cifar10-mae": shipped("cifar10_mae", "tiny"),
     "mnist-anomaly": shipped("mnist_anomaly", "tiny"),
+    "mnist-vae": shipped("mnist_vae", "tiny"),
+    "mnist-gan": shipped("mnist_gan", "tiny"),
     "movielens": shipped("movielens", "svdpp,tiny"),
     "movielens-ncf": shipped("movielens", "ncf,tiny"),
     "movielens-sequence": shipped("movielens", "sequence,tiny"),
@@ -85,7 +87,7 @@ ALIKE = (
     "imdb-bilstm", "imdb-textcnn", "imdb-transformer", "imdb-lm", "gpt2-pretrain", "finetune-text",
     "conll", "chat", "squad", "choice", "multi30k", "summarize", "mnist", "folder", "cifar10-mae",
     "cifar10-airbench", "cifar10-resnet", "cifar10-vit", "mnist-anomaly",
-    "movielens", "movielens-ncf", "movielens-sequence",
+    "mnist-vae", "mnist-gan", "movielens", "movielens-ncf", "movielens-sequence",
 )  # fmt: skip
 LANGUAGE = ("gpt-shakespeare", "imdb-mlm", "imdb-lm", "gpt2-pretrain")  # of running text
 PARTLY = (

@@ -30,11 +30,11 @@ TOYS = tuple(name for name in STRAINS if name != "lora")  # without files and ev
 # a norm's batch is the micro-batch, is as it should be.
 SILENT = {
     "resident": (*TOYS, *STREAMED),
-    "evaluated": TOYS,
+    "evaluated": (*TOYS, "mnist-gan"),
     "dispatches": ("actor",),
     "accumulated": (
         "gan", "batch_norm", "rollout", "actor", "imdb-mlm", "mnist-cnn", "folder", "cifar10-airbench",
-        "cifar10-resnet", "cifar10-mae", "movielens-ncf",
+        "cifar10-resnet", "cifar10-mae", "mnist-vae", "mnist-gan", "movielens-ncf",
     ),
     "remat": tuple(name for name in ALL if name not in DEEP),
     "scan": tuple(name for name in ALL if name not in DEEP or name in ("imdb-mlm", "cifar10-mae")),

@@ -34,3 +34,13 @@ def plot(images: np.ndarray, captions: Sequence[str], title: str) -> Any:
             ax.imshow(pixels, cmap="gray" if gray else None, vmin=0, vmax=255)
             ax.set_title(captions[i], loc="center", fontsize=6, fontweight="normal", pad=2)
     return figure
+
+
+@style.drawn
+def whole(picture: np.ndarray, title: str) -> Any:
+    """A figure of one picture, uint8 [height, width, 1 or 3]."""
+    figure, ax = style.axes(title, size=(4.8, 0.4 + 4.6 * picture.shape[0] / picture.shape[1]))
+    ax.set_axis_off()
+    pixels = picture[..., 0] if picture.shape[-1] == 1 else picture
+    ax.imshow(pixels, cmap="gray", vmin=0, vmax=255)
+    return figure
