@@ -25,16 +25,16 @@ def get_config(arg=None):
         resident=True,
         batch_size=64,
     )
-    config.model = dict(name="dcgan", latent=64, width=64)
+    config.model = dict(name="dcgan", latent=64, width=32)
     config.task = dict(name="gan", kind="non_saturating", penalty=1.0)
-    adam = dict(name="adam", lr=2e-4, b1=0.5, b2=0.99)
+    adam = dict(name="adam", lr=4e-4, b1=0.5, b2=0.99)
     config.optimizer = dict(
         discriminator=dict(adam, train=("discriminator/.*",)),
         generator=dict(adam, train=("generator/.*",)),
     )
     config.ema = 0.999
-    config.duration = "8 epochs"
-    config.log_every = "100 steps"
+    config.duration = "5 epochs"
+    config.log_every = "50 steps"
     config.evals = dict(
         test=dict(name="generated", split="test", classifier="runs/mnist-cnn", every="end"),
         painted=dict(name="samples", every="1 epochs"),

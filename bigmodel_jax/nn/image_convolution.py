@@ -72,6 +72,13 @@ def from_depth(x: jax.Array, size: int = 2) -> jax.Array:
     return x.reshape(batch, height * size, width * size, -1)
 
 
+def to_depth(x: jax.Array, size: int = 2) -> jax.Array:
+    """The inverse of `from_depth`: squares of places become channels of one; the sides divide by `size`."""
+    batch, height, width, channels = x.shape
+    x = x.reshape(batch, height // size, size, width // size, size, channels).swapaxes(2, 3)
+    return x.reshape(batch, height // size, width // size, -1)
+
+
 def max_pool(x: jax.Array, size: int, stride: int, padding: int = 0) -> jax.Array:
     """The maximum of each window of `[batch, height, width, channels]`; padding is never it.
 

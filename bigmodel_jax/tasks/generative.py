@@ -36,13 +36,17 @@ class Task(base.Task):
         return self.paint(variables, noise, labels)
 
 
-def row_noise(batch: Batch, rng: jax.Array, shape: tuple[int, ...], train: bool) -> jax.Array:
-    """`[batch, *shape]` of the standard normal distribution.
+def row_keys(batch: Batch, rng: jax.Array, train: bool) -> jax.Array:
+    """A key for each row, `[batch]`.
 
     While training it is this step's; else an example has the same in every evaluation, whatever the
     batches.
     """
     if train:
-        return jax.random.normal(rng, (len(batch["image"]), *shape))
-    keys = jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0), i))(batch["index"])
+        return jax.random.split(rng, len(batch["image"]))
+    return jax.vmap(lambda i: jax.random.fold_in(jax.random.key(0), i))(batch["index"])
+
+
+def normal(keys: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """`[batch, *shape]` of the standard normal distribution, a row of each key."""
     return jax.vmap(lambda key: jax.random.normal(key, shape))(keys)

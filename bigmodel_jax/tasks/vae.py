@@ -10,7 +10,7 @@ from bigmodel_jax.metrics import mean
 from bigmodel_jax.steps import Aux, Batch, Variables
 from bigmodel_jax.tasks import generative
 from bigmodel_jax.tasks.anomaly import check_anomaly
-from bigmodel_jax.tasks.generative import row_noise
+from bigmodel_jax.tasks.generative import normal, row_keys
 from bigmodel_jax.tasks.labelled import normalised
 
 
@@ -43,7 +43,7 @@ class Task(generative.Task):
         return normalised(batch["image"], None, None), batch.get("noise", noise)
 
     def loss(self, variables, batch, rng, *, train):
-        noise = row_noise(batch, rng, self.noise_shape, train)
+        noise = normal(row_keys(batch, rng, train), self.noise_shape)
         (logits, *latent), updates = self.apply(
             variables, {**batch, "noise": noise}, rng, train=train
         )
