@@ -82,4 +82,4 @@ def test_samples_of_ddim_depend_on_their_noise_alone_and_those_of_ddpm_on_more()
         task = Task(Toy(), "flow", sampling_steps=3, eta=eta, num_classes=3)
         drawn = task.sample(VARIABLES, jax.random.key(1), labels)
         assert np.allclose(drawn, task.paint(VARIABLES, noise, labels), atol=1e-6) == alike
-        assert 0 <= float(drawn.min()) and float(drawn.max()) <= 1
+        assert float(drawn.min()) >= 0 and float(drawn.max()) <= 1
