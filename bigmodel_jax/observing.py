@@ -25,6 +25,11 @@ ALARMS = {
         "the discriminator tells real from painted {value:.1%} of the time, so that the generator learns "
         "next to nothing: a higher config.task.penalty, or a lower config.optimizer.discriminator.lr.",
     ),
+    "codes/unused": (
+        0.9,
+        "{value:.0%} of the codes are used by no image of a batch, the code book collapses: a lower "
+        "config.optimizer.codes.lr, a higher config.task.commitment, or fewer config.model.codes.",
+    ),
 }
 
 

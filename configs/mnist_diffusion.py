@@ -28,7 +28,7 @@ def get_config(arg=None):
         resident=True,
         batch_size=64,
     )
-    config.model = dict(name="unet", patch=2, width=48, widths=(1, 2), blocks=1, attention=())
+    config.model = dict(name="unet", patch=2, width=32, widths=(1, 2), blocks=1, attention=())
     config.task = dict(name="diffusion", prediction=arg.variant, guidance=1.5, sampling_steps=25)
     config.optimizer = dict(name="adamw", lr=1e-3, weight_decay=0.01, b2=0.99, clip=1.0)
     config.optimizer.schedule = dict(name="cosine", warmup="5%")

@@ -77,6 +77,7 @@ CONFIGS = {
     "mnist-anomaly": shipped("mnist_anomaly", "tiny"),
     "mnist-vae": shipped("mnist_vae", "tiny"),
     "mnist-gan": shipped("mnist_gan", "tiny"),
+    "mnist-vqvae": shipped("mnist_vqvae", "tiny"),
     "mnist-diffusion": shipped("mnist_diffusion", "tiny"),
     "cifar10-diffusion": shipped("cifar10_diffusion", "dit,tiny"),
     "movielens": shipped("movielens", "svdpp,tiny"),
@@ -89,8 +90,8 @@ ALIKE = (
     "imdb-bilstm", "imdb-textcnn", "imdb-transformer", "imdb-lm", "gpt2-pretrain", "finetune-text",
     "conll", "chat", "squad", "choice", "multi30k", "summarize", "mnist", "folder", "cifar10-mae",
     "cifar10-airbench", "cifar10-resnet", "cifar10-vit", "mnist-anomaly",
-    "mnist-vae", "mnist-gan", "mnist-diffusion", "cifar10-diffusion", "movielens", "movielens-ncf",
-    "movielens-sequence",
+    "mnist-vae", "mnist-gan", "mnist-vqvae", "mnist-diffusion", "cifar10-diffusion",
+    "movielens", "movielens-ncf", "movielens-sequence",
 )  # fmt: skip
 LANGUAGE = ("gpt-shakespeare", "imdb-mlm", "imdb-lm", "gpt2-pretrain")  # of running text
 PARTLY = (

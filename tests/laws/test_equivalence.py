@@ -34,8 +34,8 @@ SILENT = {
     "dispatches": ("actor",),
     "accumulated": (
         "gan", "batch_norm", "rollout", "actor", "imdb-mlm", "mnist-cnn", "folder", "cifar10-airbench",
-        "cifar10-resnet", "cifar10-mae", "mnist-vae", "mnist-gan", "mnist-diffusion", "cifar10-diffusion",
-        "movielens-ncf",
+        "cifar10-resnet", "cifar10-mae", "mnist-vae", "mnist-gan", "mnist-vqvae", "mnist-diffusion",
+        "cifar10-diffusion", "movielens-ncf",
     ),
     "remat": tuple(name for name in ALL if name not in DEEP),
     "scan": tuple(name for name in ALL if name not in DEEP or name in ("imdb-mlm", "cifar10-mae")),
