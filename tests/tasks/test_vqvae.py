@@ -62,7 +62,7 @@ def test_the_losses_are_loops_over_real_images(task, variables):
     loss, aux = task.loss(variables, BATCH, jax.random.key(0), train=False)
     index = np.asarray(task.encode(variables, BATCH))
     copies = np.asarray(task.reconstruct(variables, BATCH), np.float64)
-    book = np.asarray(variables["codebook"]["embedding"])
+    book = np.asarray(variables["codebook"]["codebook"]["embedding"])
     x = task._of(variables, "_encoded", task.inputs(BATCH)[0])
     logits = np.asarray(jax.nn.log_softmax(task._of(variables, "foretell", index, BATCH["label"])))
     total, prior = 0.0, 0.0
