@@ -36,7 +36,7 @@ def get_config(arg=None):
     config.duration = "8 epochs"
     config.log_every = "50 steps"
     config.evals = dict(
-        test=dict(name="generated", split="test", classifier="runs/mnist-cnn", n=2000, every="end"),
+        test=dict(name="generated", split="test", classifier="runs/mnist-cnn", every="end"),
         painted=dict(name="samples", every="1 epochs"),
     )
     if arg.tiny:

@@ -42,9 +42,7 @@ def get_config(arg=None):
     config.log_every = "50 steps"
     config.evals = dict(
         test=dict(name="codes", split="test", every="end"),
-        generated=dict(
-            name="generated", split="test", classifier="runs/mnist-cnn", n=2000, every="end"
-        ),
+        generated=dict(name="generated", split="test", classifier="runs/mnist-cnn", every="end"),
         painted=dict(name="samples", every="1 epochs"),
     )
     if arg.tiny:

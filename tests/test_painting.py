@@ -41,7 +41,7 @@ def test_a_classifier_measures_what_is_painted(run):
     numbers = result["metrics"]
     assert set(numbers) == {
         "frechet_classifier", "precision", "recall", "accuracy", "classes", "distance",
-        "distance_real",
+        "distance_real", "frechet_real",
     }  # fmt: skip
     assert result["examples"] == 130 == sum(result["counts"])
     present = sum(count >= 0.1 * 130 / len(result["counts"]) for count in result["counts"])

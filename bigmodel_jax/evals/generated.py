@@ -28,7 +28,8 @@ PRESENT = 0.1  # of its fair share of the samples: from then on a class is there
 class Evaluator(Features):
     """Of a task that paints; `details` hold "picture_neighbours", samples above what is nearest to them.
 
-    frechet_classifier  Frechet distance of the features of the samples from those of the split
+    frechet_classifier  Frechet distance of the features of the samples from those of the split;
+                        frechet_real is that of as many training images
     precision, recall   Kynkaanniemi's, of the same features
     accuracy            of a model of classes: how many samples the classifier takes for what was asked for
     classes             how many are there, by the classifier
@@ -83,7 +84,11 @@ class Evaluator(Features):
             numbers["accuracy"] = float((said == asked).mean())
         numbers["classes"] = float((counts >= PRESENT * self._n / classes).sum())
         self.details = {"examples": self._n, "counts": counts.tolist()}
-        return numbers | self._neighbours(images)
+        train = self._open(split=self._train_split, batch_size=self._batch_size)
+        known = train.images(np.arange(train.examples))
+        known_features = self._look(known[: self._n])[:, :-classes]
+        numbers["frechet_real"] = frechet_distance(real, known_features)
+        return numbers | self._neighbours(images, known)
 
     def _look(self, images) -> np.ndarray:
         """What the judge sees of images, `[images, width + classes]`."""
@@ -93,9 +98,7 @@ class Evaluator(Features):
             found.append(np.asarray(self._computed(self._judge.variables, {"image": images[rows]})))
         return np.concatenate(found)[: len(images)]
 
-    def _neighbours(self, images) -> dict[str, float]:
-        train = self._open(split=self._train_split, batch_size=self._batch_size)
-        known = train.images(np.arange(train.examples))
+    def _neighbours(self, images, known) -> dict[str, float]:
         few = self.source.images(np.arange(min(COMPARED, self.source.examples)))
 
         def flat(images):
