@@ -41,7 +41,7 @@ def sample(
             e = (z - now[0] * x) / now[1]
         variance = eta**2 * posterior_variance(now, then)
         z = then[0] * x + jnp.sqrt(jnp.maximum(then[1] ** 2 - variance, 0.0)) * e
-        if eta:
+        if eta and rng is not None:
             drawn = jax.random.normal(jax.random.fold_in(rng, number), z.shape)
             z += jnp.sqrt(variance) * drawn
         return z, None

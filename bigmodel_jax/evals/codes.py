@@ -18,7 +18,7 @@ class Evaluator(Copies):
         return {**super().compute(task, variables, batch), "counts": counts}
 
     def sums(self, variables: Mapping):
-        self._counts = 0
+        self._counts = np.zeros(1)  # of each code
         return super().sums(variables)
 
     def results(self, variables: Mapping):

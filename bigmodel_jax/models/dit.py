@@ -41,7 +41,8 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x, told):
-        width, dtypes = x.shape[-1], {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        width = x.shape[-1]
+        dtypes: dict[str, Any] = {"dtype": self.dtype, "param_dtype": self.param_dtype}
         given: dict[str, Any] = {"axes": ("embed", None), "kernel_init": zeros, **dtypes}
         parts = jnp.split(Dense(6 * width, name="condition", **given)(told)[:, None], 6, -1)
         attention = SelfAttention(self.num_heads, name="attention", **dtypes)

@@ -27,7 +27,6 @@ class Task(generative.Task):
         sampling_steps: of painting.
         eta: when samples are drawn, the noise of each step; 0 is DDIM or, along a straight path, Euler's
             method, and 1 is DDPM.
-        num_classes: filled from the data.
     """
 
     conditional = True
@@ -40,7 +39,6 @@ class Task(generative.Task):
         guidance: float = 1.0,
         sampling_steps: int = 50,
         eta: float = 0.0,
-        num_classes: int | None = None,
     ):
         super().__init__(model)
         if prediction not in PREDICTIONS:
@@ -52,7 +50,7 @@ class Task(generative.Task):
                 f"config.task.guidance is {guidance}, which needs a model that knows of images without "
                 "their class: let config.task.drop_class be 0.1."
             )
-        self.prediction, self.num_classes = PREDICTIONS[prediction], num_classes
+        self.prediction = PREDICTIONS[prediction]
         self.drop_class, self.guidance = drop_class, guidance
         self.sampling_steps, self.eta = sampling_steps, eta
 

@@ -34,22 +34,15 @@ class Task(generative.Task):
             taken for; or "hinge" (Lim and Ye 2017).
         penalty: half of it times the squared gradient of the verdict on real images by their pixels is
             added to the discriminator's loss (R1, Mescheder et al. 2018).
-        num_classes: filled from the data.
     """
 
     conditional = True
 
-    def __init__(
-        self,
-        model: Any,
-        kind: str = "non_saturating",
-        penalty: float = 1.0,
-        num_classes: int | None = None,
-    ):
+    def __init__(self, model: Any, kind: str = "non_saturating", penalty: float = 1.0):
         super().__init__(model)
         if kind not in KINDS:
             raise UserError(f"config.task.kind is {kind!r}.{nearest(kind, KINDS)}")
-        self.kind, self.penalty, self.num_classes = kind, penalty, num_classes
+        self.kind, self.penalty = kind, penalty
 
     @property
     def noise_shape(self):
@@ -78,9 +71,8 @@ class Task(generative.Task):
         verdict, squares = self._judged(variables, real, batch["label"])
         painted = self._judge(variables, painted, batch["label"])
         values = on_real(verdict) + on_painted(painted) + 0.5 * self.penalty * squares
-        right = mean(verdict > 0, valid), mean(painted < 0, valid)
-        accuracy = Mean(*(sum(parts) for parts in zip(*right, strict=True)))
-        metrics = {"accuracy": accuracy, "penalty": mean(squares, valid)}
+        right = jnp.stack([verdict > 0, painted < 0])
+        metrics = {"accuracy": mean(right, valid), "penalty": mean(squares, valid)}
         return mean(values, valid), Aux(metrics)
 
     def generator_loss(

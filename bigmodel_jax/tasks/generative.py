@@ -17,6 +17,11 @@ class Task(base.Task):
     conditional = False
 
     @property
+    def num_classes(self) -> int:
+        """Of a conditional task."""
+        return self.model.num_classes
+
+    @property
     def noise_shape(self) -> tuple[int, ...]:
         """Of the noise that an image is made of."""
         raise NotImplementedError

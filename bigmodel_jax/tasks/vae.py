@@ -58,7 +58,8 @@ class Task(generative.Task):
     def predict(self, variables: Variables, batch: Batch) -> dict[str, jax.Array]:
         """{"values": [batch]}, float32: how odd each image is."""
         (logits, *latent), _ = self.apply(variables, batch, None, train=False)
-        return {"values": sum(_bound(self.inputs(batch)[0], logits, *latent))}
+        nats, code = _bound(self.inputs(batch)[0], logits, *latent)
+        return {"values": nats + code}
 
     def reconstruct(self, variables: Variables, batch: Batch) -> jax.Array:
         """What the model makes of the mean of what may stand for each image; as `paint`."""

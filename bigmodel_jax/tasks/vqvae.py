@@ -27,15 +27,14 @@ class Task(generative.Task):
     Args:
         commitment: what the distance of vectors from their codes counts for, beside the cross-entropy of a
             pixel in nats.
-        num_classes: filled from the data.
     """
 
     mutable = ("codebook",)
     conditional, evaluator = True, "codes"
 
-    def __init__(self, model: Any, commitment: float = 0.25, num_classes: int | None = None):
+    def __init__(self, model: Any, commitment: float = 0.25):
         super().__init__(model)
-        self.commitment, self.num_classes = commitment, num_classes
+        self.commitment = commitment
 
     @property
     def noise_shape(self):

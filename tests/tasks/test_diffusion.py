@@ -19,7 +19,7 @@ BATCH = {
 class Toy:
     """Says something of everything that it is told."""
 
-    image_size, channels = 4, 1
+    image_size, channels, num_classes = 4, 1, 3
 
     def apply(self, variables, z, time, label, **options):
         told = 0.1 * label.astype(jnp.float32) + time
@@ -31,7 +31,7 @@ VARIABLES = {"params": {"a": jnp.float32(0.5)}}
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v", "flow"])
 def test_the_loss_is_a_loop_over_images_with_noise_of_their_own(prediction):
-    task, total = Task(Toy(), prediction, num_classes=3), 0.0
+    task, total = Task(Toy(), prediction), 0.0
     for i in range(2):
         keys = jax.random.split(jax.random.fold_in(jax.random.key(0), BATCH["index"][i]), 3)
         x = BATCH["image"][i] / 127.5 - 1
@@ -51,7 +51,7 @@ def test_the_loss_is_a_loop_over_images_with_noise_of_their_own(prediction):
 def test_while_training_some_classes_are_not_told_and_noise_is_the_steps():
     def of(labels, drop, seed=0, train=True):
         batch = {**BATCH, "label": np.array(labels, np.int32)}
-        task = Task(Toy(), drop_class=drop, num_classes=3)
+        task = Task(Toy(), drop_class=drop)
         loss, _ = task.loss(VARIABLES, batch, jax.random.key(seed), train=train)
         return float(loss.total)
 
@@ -64,7 +64,7 @@ def test_while_training_some_classes_are_not_told_and_noise_is_the_steps():
 def test_guidance_counts_what_the_class_adds_so_many_times():
     z, time = jnp.ones((2, 4, 4, 1)), jnp.array([0.2, 0.2])
     labels = np.array([0, 1])
-    task = Task(Toy(), guidance=2.5, num_classes=3)
+    task = Task(Toy(), guidance=2.5)
     got = task._guided(VARIABLES, z, time, jnp.asarray(labels))[:, 0, 0, 0]
     plain = 0.5 + 0.1 * 3 + 0.2
     np.testing.assert_allclose(got, plain + 2.5 * (0.1 * labels - 0.3), rtol=1e-5)
@@ -79,7 +79,7 @@ def test_samples_of_ddim_depend_on_their_noise_alone_and_those_of_ddpm_on_more()
     first, _ = jax.random.split(jax.random.key(1))
     noise = jax.random.normal(first, (2, 4, 4, 1))
     for eta, alike in ((0.0, True), (1.0, False)):
-        task = Task(Toy(), "flow", sampling_steps=3, eta=eta, num_classes=3)
+        task = Task(Toy(), "flow", sampling_steps=3, eta=eta)
         drawn = task.sample(VARIABLES, jax.random.key(1), labels)
         assert np.allclose(drawn, task.paint(VARIABLES, noise, labels), atol=1e-6) == alike
         assert float(drawn.min()) >= 0 and float(drawn.max()) <= 1

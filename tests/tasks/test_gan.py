@@ -27,7 +27,7 @@ PLAYERS = {
 @pytest.fixture(scope="module")
 def task():
     sizes = {"image_size": 8, "channels": 1, "num_classes": 3, "latent": 2, "width": 4}
-    return Task(Model(**sizes), num_classes=3, penalty=2.0)
+    return Task(Model(**sizes), penalty=2.0)
 
 
 @pytest.fixture(scope="module")

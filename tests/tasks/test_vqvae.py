@@ -22,7 +22,7 @@ BATCH = {
 def task():
     sizes = {"image_size": 8, "channels": 1, "num_classes": 3, "width": 4, "codes": 6, "dim": 2}
     prior = {"width": 8, "num_layers": 1, "num_heads": 2}
-    return Task(Model(**sizes, prior=prior), num_classes=3)
+    return Task(Model(**sizes, prior=prior))
 
 
 @pytest.fixture(scope="module")
