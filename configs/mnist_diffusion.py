@@ -1,12 +1,14 @@
 """Handwritten digits of a class that is asked for: diffusion by a small U-Net.
 
-python -m bigmodel_jax.prepare mnist --from=FOLDER
-python -m bigmodel_jax.main --config=configs/mnist.py:cnn       # runs/mnist-cnn looks at what is painted
-python -m bigmodel_jax.main --config=configs/mnist_diffusion.py
-python -m bigmodel_jax.sample --workdir=runs/mnist_diffusion --class=7 --n=64 --out=sevens.png
+    python -m bigmodel_jax.prepare mnist --from=FOLDER
+    python -m bigmodel_jax.main --config=configs/mnist.py:cnn       # runs/mnist-cnn looks at what is painted
+    python -m bigmodel_jax.main --config=configs/mnist_diffusion.py
+    python -m bigmodel_jax.sample --workdir=runs/mnist_diffusion --class=7 --n=64 --out=sevens.png
 
-v      predicts v along the cosine path, paints by DDIM
-flow   predicts the velocity along a straight path, paints by Euler's method
+    v      predicts v along the cosine path, paints by DDIM
+    flow   predicts the velocity along a straight path, paints by Euler's method
+
+Not yet run to a result.
 """
 
 from ml_collections import ConfigDict

@@ -1,9 +1,9 @@
 """Handwritten digits of a class that is asked for: a DCGAN with a penalty of the gradient (R1).
 
-python -m bigmodel_jax.prepare mnist --from=FOLDER
-python -m bigmodel_jax.main --config=configs/mnist.py:cnn       # runs/mnist-cnn looks at what is painted
-python -m bigmodel_jax.main --config=configs/mnist_gan.py
-python -m bigmodel_jax.sample --workdir=runs/mnist_gan --class=7 --n=64 --out=sevens.png
+    python -m bigmodel_jax.prepare mnist --from=FOLDER
+    python -m bigmodel_jax.main --config=configs/mnist.py:cnn       # runs/mnist-cnn looks at what is painted
+    python -m bigmodel_jax.main --config=configs/mnist_gan.py
+    python -m bigmodel_jax.sample --workdir=runs/mnist_gan --class=7 --n=64 --out=sevens.png
 
 Measured once (seed 0, 2026-11-28, 2 cores beside much other work: 62 minutes, of which 9 of a core's time),
 with seed 0 of mnist.py:cnn as the classifier: it takes 97.51 % of 10,000 samples for the digit that was asked

@@ -6,7 +6,7 @@
     python -m bigmodel_jax.sample --workdir=runs/mnist_vqvae --class=7 --n=64 --out=sevens.png
 
 Both learn in one run: the rate of the autoencoder falls to a thirtieth by the middle, so that the prior then
-learns of codes that hardly move.
+learns of codes that hardly move. Not yet run to a result.
 """
 
 from ml_collections import ConfigDict
