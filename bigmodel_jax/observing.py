@@ -17,7 +17,20 @@ from bigmodel_jax.profiling import Profile
 from bigmodel_jax.watchdog import Watchdog
 
 SLOW_INPUT = 0.2  # of the time between two logs
-PATIENCE = 3  # logs in a row that input is slow
+PATIENCE = 3  # logs in a row that something is wrong, before it is said
+# What tasks may log, from which value on it is wrong, and what that means.
+ALARMS = {
+    "discriminator/accuracy": (
+        0.99,
+        "the discriminator tells real from painted {value:.1%} of the time, so that the generator learns "
+        "next to nothing: a higher config.task.penalty, or a lower config.optimizer.discriminator.lr.",
+    ),
+    "codes/unused": (
+        0.9,
+        "{value:.0%} of the codes are used by no image of a batch, the code book collapses: a lower "
+        "config.optimizer.codes.lr, a higher config.task.commitment, or fewer config.model.codes.",
+    ),
+}
 
 
 class Observer:
@@ -33,7 +46,7 @@ class Observer:
     def __init__(
         self, say: Callable[[str], None], shapes: int, profile: str, folder: Path, minutes: float
     ):
-        self._say, self._slow = say, 0
+        self._say, self._slow, self._alarms = say, 0, dict.fromkeys(ALARMS, 0)
         self._shapes, self._profile = Shapes(shapes, say), Profile(profile, folder)
         self._watchdog, self._compilations = Watchdog(minutes), Compilations()
 
@@ -58,6 +71,12 @@ class Observer:
                 f"NOTE: the devices wait for input {wait:.0%} of the time: more config.data.workers, fewer "
                 "transforms, or config.data.resident=True where the data fit."
             )
+
+        for name, (limit, text) in ALARMS.items():
+            value = row.get(f"train/{name}", 0.0)
+            self._alarms[name] = self._alarms[name] + 1 if value >= limit else 0
+            if self._alarms[name] == PATIENCE:
+                self._say("NOTE: " + text.format(value=value))
 
     def ended(self, trained: float, began: str) -> None:
         """Says what the run has cost.

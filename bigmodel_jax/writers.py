@@ -94,11 +94,12 @@ class Writer:
         return True
 
     def show(self, step: int, name: str, details: Mapping[str, Any]) -> None:
-        """What an evaluator found besides numbers, in TensorBoard."""
+        """What an evaluator found besides numbers, in TensorBoard; pictures in plots/, too."""
         if not self._quiet:
-            from bigmodel_jax.reports import board
+            from bigmodel_jax.reports import board, painted
 
             board.evaluation(self._board, step, self._prefix + name, details)
+            painted.keep(self._path.parent, step, name, details)
             self._board.flush()
 
     def histograms(self, step: int, params: Any) -> None:

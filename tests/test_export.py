@@ -24,7 +24,8 @@ from configs import imdb
 from tests.laws.harness import CONFIGS
 
 TEXTS = ["I really loved the plot.", "", "My brother hated the ending, but adored the music. " * 9]
-PREDICTING = [name for name in CONFIGS if name != "cifar10-mae"]
+SILENT = ("cifar10-mae", "mnist-gan", "mnist-vqvae", "mnist-diffusion", "cifar10-diffusion")
+PREDICTING = [name for name in CONFIGS if name not in SILENT]
 
 
 @pytest.fixture(scope="module")

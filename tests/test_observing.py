@@ -59,6 +59,13 @@ def test_slow_input_is_said_when_it_lasts(said, tmp_path):
     assert "wait for input 43%" in said[0]
 
 
+def test_a_discriminator_that_has_won_is_said_once(said, tmp_path):
+    observer = Observer(said.append, 1, "", tmp_path, 0)
+    for accuracy in (0.999, 0.98, 0.999, 1.0, 1.0, 1.0):
+        observer.logged({"train/input_wait": 0.0, "train/discriminator/accuracy": accuracy})
+    assert len(said) == 1 and "tells real from painted 100.0% of the time" in said[0]
+
+
 def test_at_the_end_it_says_which_share_of_the_time_made_progress(said, tmp_path):
     observer = Observer(said.append, 1, "", tmp_path, 0)
     began = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=100)

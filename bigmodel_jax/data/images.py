@@ -42,7 +42,10 @@ class Rows:
 
 
 class Source:
-    """Batches of {"image" uint8 [rows, size, size, channels], "label" int32, "valid" bool}.
+    """Batches of {"image" uint8 [rows, size, size, channels], "label" int32, "index" int32, "valid" bool}.
+
+    "index" is which example of the split a row is, 0 at padding: by it an evaluation draws the same noise
+    for an example whatever the batches.
 
     Args:
         reader: spec of a reader of images; resolved from the config's candidates.
@@ -188,6 +191,7 @@ class Source:
         return {
             "image": np.zeros((rows, size, size, channels), np.uint8),
             "label": np.zeros(rows, np.int32),
+            "index": np.zeros(rows, np.int32),
             "valid": np.zeros(rows, bool),
         }
 
@@ -212,7 +216,7 @@ class Source:
     def assemble(store: jax.Array, rows: Rows) -> dict[str, jax.Array]:
         """The batch of `rows` on the device, bit for bit that of the host."""
         image = jnp.where(rows.valid[:, None, None, None], store[rows.index], 0)
-        return {"image": image, "label": rows.label, "valid": rows.valid}
+        return {"image": image, "label": rows.label, "index": rows.index, "valid": rows.valid}
 
     def rows(self, step: int) -> np.ndarray:
         """Which examples the batch of a step holds over all processes, [batch_size]; -1 pads."""
@@ -296,7 +300,7 @@ class Source:
         image[chosen] = self._pixels(rows.index[chosen], seeds)
         if not self.training and step == self.steps_per_epoch - 1:
             self._decoder.close()  # until the next evaluation
-        return {"image": image, "label": rows.label, "valid": rows.valid}
+        return {"image": image, "label": rows.label, "index": rows.index, "valid": rows.valid}
 
     def _pixels(self, indices, seeds) -> np.ndarray:
         """Examples of this split; with `seeds`, transformed."""

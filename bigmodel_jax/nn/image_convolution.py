@@ -62,6 +62,23 @@ def convolve(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.
     )
 
 
+def from_depth(x: jax.Array, size: int = 2) -> jax.Array:
+    """`[batch, height, width, size * size * channels]` to `[batch, height * size, width * size, channels]`.
+
+    A place's channels become a square of places, row by row (Shi et al. 2016).
+    """
+    batch, height, width, depth = x.shape
+    x = x.reshape(batch, height, width, size, size, depth // size**2).swapaxes(2, 3)
+    return x.reshape(batch, height * size, width * size, -1)
+
+
+def to_depth(x: jax.Array, size: int = 2) -> jax.Array:
+    """The inverse of `from_depth`: squares of places become channels of one; the sides divide by `size`."""
+    batch, height, width, channels = x.shape
+    x = x.reshape(batch, height // size, size, width // size, size, channels).swapaxes(2, 3)
+    return x.reshape(batch, height // size, width // size, -1)
+
+
 def max_pool(x: jax.Array, size: int, stride: int, padding: int = 0) -> jax.Array:
     """The maximum of each window of `[batch, height, width, channels]`; padding is never it.
 

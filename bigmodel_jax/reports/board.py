@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bigmodel_jax.reports import painted
 from bigmodel_jax.trees import flatten
 
 BUCKETS = 40  # of a histogram
@@ -14,7 +15,7 @@ CURVES = 10  # classes with a precision-recall curve
 
 
 def evaluation(board, step: int, name: str, details: Mapping[str, Any]) -> None:
-    """The confusion matrix as an image, a precision-recall curve a class, the mistakes as text.
+    """The confusion matrix and whatever is a picture, a precision-recall curve a class, the mistakes.
 
     Args:
         board: a tensorboardX SummaryWriter.
@@ -29,6 +30,8 @@ def evaluation(board, step: int, name: str, details: Mapping[str, Any]) -> None:
         title = f"{name}, step {step:,} (n = {counts.sum():,})"
         image = style.pixels(confusion.plot(counts, names, title))
         board.add_image(f"{name}/confusion_matrix", image, step, dataformats="HWC")
+    for key, picture in painted.pictures(details).items():
+        board.add_image(f"{name}/{key}", picture, step, dataformats="HWC")
     scores, labels = details.get("probabilities"), details.get("labels")
     if scores is not None and labels is not None and len(names) <= CURVES:
         for c in [1] if labels.ndim == 1 and len(names) == 2 else range(len(names)):

@@ -11,7 +11,7 @@ import numpy as np
 from bigmodel_jax import config as configs
 from bigmodel_jax import rundir, writers
 from bigmodel_jax.data import encoding
-from bigmodel_jax.reports import calibrations, filters, recorded, sliced
+from bigmodel_jax.reports import calibrations, filters, painted, recorded, sliced
 from bigmodel_jax.reports.page import (
     Code,
     Figure,
@@ -44,7 +44,7 @@ def make(workdir: str | Path) -> Path:
         return Figure(f"plots/{file}", alt, style.svg(figure, name, alt))
 
     parts = [*_opening(run), *_results(run), *_learning(run, picture)]
-    parts += [*_samples(run, picture), *_filters(run, picture)]
+    parts += [*_samples(run, picture), *_painted(run, picture), *_filters(run, picture)]
     for name, result in run.results.items():
         parts += _evaluation(run, name, result, picture)
     parts += [*_config(run), *_environment(run)]
@@ -161,6 +161,15 @@ def _samples(run: Run, picture) -> list[Part]:
     figure = pictures.plot(images, [shown[i] for i in labels], "Training images")
     alt = "Images of the first training step with their labels"
     return [Heading("What the network sees"), picture("samples", alt, figure)]
+
+
+def _painted(run: Run, picture) -> list[Part]:
+    """What an evaluator painted last."""
+    parts: list[Part] = []
+    for (name, key), (step, pixels) in painted.newest(run.path).items():
+        figure = pictures.whole(pixels, f"{name}: {key} of step {step:,}")
+        parts.append(picture(f"{name}-{key}", f"{key} that {name} painted", figure))
+    return [Heading("What it paints"), *parts] if parts else []
 
 
 def _filters(run: Run, picture) -> list[Part]:

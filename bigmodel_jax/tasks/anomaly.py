@@ -27,10 +27,7 @@ class Task(base.Task):
 
     def __init__(self, model: Any, anomaly: int, num_classes: int | None = None):
         super().__init__(model)
-        if num_classes is not None and not 0 <= anomaly < num_classes:
-            raise UserError(
-                f"config.task.anomaly is {anomaly}, but the data have the classes 0 to {num_classes - 1}."
-            )
+        check_anomaly(anomaly, num_classes)
         self.anomaly = anomaly
 
     def inputs(self, batch):
@@ -47,3 +44,11 @@ class Task(base.Task):
     def _errors(self, variables, batch, rng, *, train):
         painted, updates = self.apply(variables, batch, rng, train=train)
         return jnp.square(painted - self.inputs(batch)[0]).mean((1, 2, 3)), updates
+
+
+def check_anomaly(anomaly: int, num_classes: int | None) -> None:
+    """Raises a UserError for a class that the data have not."""
+    if num_classes is not None and not 0 <= anomaly < num_classes:
+        raise UserError(
+            f"config.task.anomaly is {anomaly}, but the data have the classes 0 to {num_classes - 1}."
+        )

@@ -31,11 +31,12 @@ TOYS = tuple(name for name in STRAINS if name != "lora")  # without files and ev
 # a norm's batch is the micro-batch, is as it should be.
 SILENT = {
     "resident": (*TOYS, *STREAMED, *ACTING),
-    "evaluated": (*TOYS, *ACTING),
+    "evaluated": (*TOYS, "mnist-gan", *ACTING),
     "dispatches": ("actor",),
     "accumulated": (
         "gan", "batch_norm", "rollout", "actor", "imdb-mlm", "mnist-cnn", "folder", "cifar10-airbench",
-        "cifar10-resnet", "cifar10-mae", "movielens-ncf", *ACTING,
+        "cifar10-resnet", "cifar10-mae", "mnist-vae", "mnist-gan", "mnist-vqvae", "mnist-diffusion",
+        "cifar10-diffusion", "movielens-ncf", *ACTING,
     ),
     "remat": tuple(name for name in ALL if name not in DEEP),
     "scan": tuple(name for name in ALL if name not in DEEP or name in ("imdb-mlm", "cifar10-mae")),

@@ -37,3 +37,13 @@ def plot(images: np.ndarray, captions: Sequence[str], title: str) -> Any:
         ax.text(left + width / 2, top - 1, caption, size=6, ha="center", va="bottom")
     ax.imshow(sheet)
     return figure
+
+
+@style.drawn
+def whole(picture: np.ndarray, title: str) -> Any:
+    """A figure of one picture, uint8 [height, width, 1 or 3]."""
+    figure, ax = style.axes(title, size=(4.8, 0.4 + 4.6 * picture.shape[0] / picture.shape[1]))
+    ax.set_axis_off()
+    pixels = picture[..., 0] if picture.shape[-1] == 1 else picture
+    ax.imshow(pixels, cmap="gray", vmin=0, vmax=255)
+    return figure
