@@ -123,7 +123,8 @@ def shrink(config, variant):
     if variant == "resnet18":
         config.model.update(depths=(1, 1), width=8)
     elif variant == "vit":
-        config.model.update(width=16, num_layers=2, num_heads=2, mlp_dim=32)
+        config.model.update(width=16, num_layers=2, num_heads=4, mlp_dim=32)
+        config.optimizer.lr = 1e-2
     else:
         config.model.widths = (8, 8, 8)
         config.optimizer.lr = 0.1
