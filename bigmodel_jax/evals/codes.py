@@ -23,7 +23,7 @@ class Evaluator(Copies):
 
     def results(self, variables: Mapping):
         for step, row in super().results(variables):
-            self._counts += np.asarray(row.pop("counts"), np.float64)
+            self._counts = self._counts + np.asarray(row.pop("counts"), np.float64)
             yield step, row
 
     def run(self, variables: Mapping) -> dict[str, float]:

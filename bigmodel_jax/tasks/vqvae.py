@@ -84,7 +84,7 @@ class Task(generative.Task):
 
     def encode(self, variables: Variables, batch: Batch) -> jax.Array:
         """The codes of images, `[batch, places]` int32."""
-        return self._of(variables, "encode", self.inputs(batch)[0])
+        return self._of(variables, "encode", normalised(batch["image"], None, None))
 
     def counts(self, index: jax.Array, valid: jax.Array) -> jax.Array:
         """How often each code occurs in real rows, `[codes]` float32."""

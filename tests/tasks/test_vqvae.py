@@ -1,12 +1,16 @@
 """Codes of images and their prior: what the prior sees, what is drawn by it, the losses."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from bigmodel_jax import sharding
+from bigmodel_jax.data.images import Source
 from bigmodel_jax.errors import UserError
+from bigmodel_jax.evals.codes import Evaluator
 from bigmodel_jax.models.vqvae import Model
 from bigmodel_jax.tasks.vqvae import Task, gumbel
 
@@ -79,6 +83,27 @@ def test_the_losses_are_loops_over_real_images(task, variables):
     assert float(aux.metrics["perplexity"].total) == pytest.approx(np.exp(entropy), rel=1e-4)
     unused = aux.metrics["unused"]
     assert float(unused.total / unused.weight) == pytest.approx((shares == 0).mean())
+
+
+def test_an_evaluation_counts_the_codes_of_the_whole_split(task, variables, tmp_path):
+    reader = dict(name="synthetic_images", train_size=20, test_size=8, size=8, channels=1)
+
+    def opened(split, batch_size):
+        given: dict[str, Any] = dict(reader=reader, splits={split: split}, split=split)
+        given |= dict(training=False, image_size=8, channels=1, workers=0)
+        return Source(**given, batch_size=batch_size, data_dir=str(tmp_path))
+
+    mesh = sharding.make_mesh({"data": 1}, jax.devices()[:1])
+    with sharding.use(mesh, {}):
+        evaluator = Evaluator(split="train", task=task, open_source=opened, mesh=mesh, batch_size=8)
+        numbers = evaluator.run(variables)
+        images = opened("train", 20).images(np.arange(20))
+        index = np.asarray(task.encode(variables, {"image": images}))
+    shares = np.bincount(index.ravel(), minlength=6) / index.size
+    shares = shares[shares > 0]
+    assert numbers["used"] == len(shares)
+    assert numbers["perplexity"] == pytest.approx(np.exp(-(shares * np.log(shares)).sum()))
+    assert evaluator.details["picture_copies"].dtype == np.uint8
 
 
 def test_an_optimizer_without_the_players_is_refused(task):
