@@ -9,6 +9,7 @@ The return is minus the steps that it took. At the end -78.9, -77.4, -85.1, -81.
 from ml_collections import ConfigDict
 
 from bigmodel_jax.config import DEFAULTS, parse_arg
+from configs.cartpole_ppo import shrink
 
 
 def get_config(arg=None):
@@ -24,10 +25,5 @@ def get_config(arg=None):
     config.repeat, config.log_every = 8, "40 steps"
     config.evals = dict(eval=dict(name="returns", every="40 steps"))
     if arg.tiny:
-        config.model.hidden = (16,)
-        config.data.update(number=8, length=8)
-        config.task.update(epochs=1, minibatches=1)
-        config.duration = "20 steps"
-        config.repeat, config.log_every = 2, "10 steps"
-        config.evals.eval.update(every="10 steps", episodes=4)
+        shrink(config)
     return config

@@ -32,12 +32,7 @@ def get_config(arg=None):
     config.repeat, config.log_every = 8, "40 steps"
     config.evals = dict(eval=dict(name="returns", every="80 steps"))
     if arg.tiny:
-        config.model.hidden = (16,)
-        config.data.update(number=8, length=8)
-        config.task.update(epochs=1, minibatches=1)
-        config.duration = "20 steps"
-        config.repeat, config.log_every = 2, "10 steps"
-        config.evals.eval.update(every="10 steps", episodes=4)
+        shrink(config)
     if arg.variant == "gym":
         sizes = dict(number=config.data.number, length=config.data.length)
         config.actor = dict(name="gym", environment="CartPole-v1", workers=2, **sizes)
@@ -45,3 +40,13 @@ def get_config(arg=None):
         config.repeat = 1
         config.evals.eval.environment = "CartPole-v1"
     return config
+
+
+def shrink(config):
+    """A few seconds; what all configs of PPO are at `tiny`."""
+    config.model.hidden = (16,)
+    config.data.update(number=8, length=8)
+    config.task.update(epochs=1, minibatches=1)
+    config.duration = "20 steps"
+    config.repeat, config.log_every = 2, "10 steps"
+    config.evals.eval.update(every="10 steps", episodes=4)

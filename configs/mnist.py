@@ -28,17 +28,9 @@ def get_config(arg=None):
     arg = parse_arg(arg, ("mlp", "cnn", "private"), tiny=False, seed=0, val=False, hidden="128")
     config = ConfigDict(DEFAULTS)
     config.seed = arg.seed
-    config.data = dict(
-        name="images",
-        reader=dict(name="tfds_images", dataset="mnist"),
-        splits=dict(train="train[:90%]", val="train[90%:]") if arg.val else dict(train="train"),
-        image_size=28,
-        channels=1,
-        stored=True,
-        resident=True,
-        batch_size=64,
-    )
-    config.data.splits.test = "test"
+    config.data = digits(arg.tiny, batch_size=128 if arg.variant == "cnn" else 64)
+    if arg.val:
+        config.data.splits.update(train="train[:90%]", val="train[90%:]")
     config.task = dict(name="classify")
     config.repeat = 32
     config.log_every = "320 steps"
@@ -65,7 +57,6 @@ def get_config(arg=None):
         config.duration = "60 epochs"
         config.evals.privacy = dict(name="privacy", every="end")
     else:
-        config.data.batch_size = 128
         config.data.batch_transforms = (dict(name="pad_crop", pad=2, mode="zeros"),)
         config.repeat = 1  # XLA's CPU backend is slower at convolutions inside a loop
         stages = (
@@ -80,10 +71,6 @@ def get_config(arg=None):
         config.optimizer.schedule = dict(name="cosine", warmup="10%")
         config.duration = "7 epochs"
     if arg.tiny:
-        config.data.reader = dict(
-            name="synthetic_images", train_size=640, test_size=96, size=16, channels=1
-        )
-        config.data.update(image_size=16, batch_size=16)
         config.repeat, config.log_every = 2, "10 steps"
         config.duration = "4 epochs"
         if arg.variant == "private":
@@ -96,3 +83,23 @@ def get_config(arg=None):
                 hidden=(32,),
             )
     return config
+
+
+def digits(tiny, batch_size):
+    """The images on the device; a few generated ones for `tiny`."""
+    data = dict(
+        name="images",
+        reader=dict(name="tfds_images", dataset="mnist"),
+        splits=dict(train="train", test="test"),
+        image_size=28,
+        channels=1,
+        stored=True,
+        resident=True,
+        batch_size=batch_size,
+    )
+    if tiny:
+        data["reader"] = dict(
+            name="synthetic_images", train_size=640, test_size=96, size=16, channels=1
+        )
+        data.update(image_size=16, batch_size=16)
+    return data

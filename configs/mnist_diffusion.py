@@ -14,22 +14,14 @@ Not yet run to a result.
 from ml_collections import ConfigDict
 
 from bigmodel_jax.config import DEFAULTS, parse_arg
+from configs.mnist import digits
 
 
 def get_config(arg=None):
     arg = parse_arg(arg, ("v", "flow"), tiny=False, seed=0)
     config = ConfigDict(DEFAULTS)
     config.seed = arg.seed
-    config.data = dict(
-        name="images",
-        reader=dict(name="tfds_images", dataset="mnist"),
-        splits=dict(train="train", test="test"),
-        image_size=28,
-        channels=1,
-        stored=True,
-        resident=True,
-        batch_size=64,
-    )
+    config.data = digits(arg.tiny, batch_size=64)
     config.model = dict(name="unet", patch=2, width=32, widths=(1, 2), blocks=1, attention=())
     config.task = dict(name="diffusion", prediction=arg.variant, guidance=1.5, sampling_steps=25)
     config.optimizer = dict(name="adamw", lr=1e-3, weight_decay=0.01, b2=0.99, clip=1.0)
@@ -42,10 +34,6 @@ def get_config(arg=None):
         painted=dict(name="samples", every="1 epochs"),
     )
     if arg.tiny:
-        config.data.reader = dict(
-            name="synthetic_images", train_size=640, test_size=96, size=16, channels=1
-        )
-        config.data.update(image_size=16, batch_size=16)
         config.model.width, config.task.sampling_steps = 8, 4
         config.optimizer.lr = 1e-2
         config.evals.test = dict(name="loss", split="test", every="end")

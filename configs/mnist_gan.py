@@ -13,22 +13,14 @@ for, all ten are there; frechet_classifier 0.0031 (of real images 0.0004), preci
 from ml_collections import ConfigDict
 
 from bigmodel_jax.config import DEFAULTS, parse_arg
+from configs.mnist import digits
 
 
 def get_config(arg=None):
     arg = parse_arg(arg, tiny=False, seed=0)
     config = ConfigDict(DEFAULTS)
     config.seed = arg.seed
-    config.data = dict(
-        name="images",
-        reader=dict(name="tfds_images", dataset="mnist"),
-        splits=dict(train="train", test="test"),
-        image_size=28,
-        channels=1,
-        stored=True,
-        resident=True,
-        batch_size=64,
-    )
+    config.data = digits(arg.tiny, batch_size=64)
     config.model = dict(name="dcgan", latent=64, width=32)
     config.task = dict(name="gan", kind="non_saturating", penalty=1.0)
     adam = dict(name="adam", lr=4e-4, b1=0.5, b2=0.99)
@@ -44,10 +36,6 @@ def get_config(arg=None):
         painted=dict(name="samples", every="1 epochs"),
     )
     if arg.tiny:
-        config.data.reader = dict(
-            name="synthetic_images", train_size=640, test_size=96, size=16, channels=1
-        )
-        config.data.update(image_size=16, batch_size=16)
         config.model.update(latent=8, width=8)
         config.optimizer.discriminator.lr = config.optimizer.generator.lr = 2e-3
         del config.evals.test

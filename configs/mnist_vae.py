@@ -12,22 +12,14 @@ the test part is about 104. Measured once (seed 0, 2026-11-28, 2 cores beside mu
 from ml_collections import ConfigDict
 
 from bigmodel_jax.config import DEFAULTS, parse_arg
+from configs.mnist import digits
 
 
 def get_config(arg=None):
     arg = parse_arg(arg, tiny=False, seed=0)
     config = ConfigDict(DEFAULTS)
     config.seed = arg.seed
-    config.data = dict(
-        name="images",
-        reader=dict(name="tfds_images", dataset="mnist"),
-        splits=dict(train="train", test="test"),
-        image_size=28,
-        channels=1,
-        stored=True,
-        resident=True,
-        batch_size=128,
-    )
+    config.data = digits(arg.tiny, batch_size=128)
     config.model = dict(name="vae", hidden=(500,), latent=20)
     config.task = dict(name="vae")
     config.optimizer = dict(name="adam", lr=1e-3)
@@ -40,10 +32,6 @@ def get_config(arg=None):
         painted=dict(name="samples", every="5 epochs"),
     )
     if arg.tiny:
-        config.data.reader = dict(
-            name="synthetic_images", train_size=640, test_size=96, size=16, channels=1
-        )
-        config.data.update(image_size=16, batch_size=16)
         config.model = dict(name="vae", hidden=(32,), latent=4)
         config.optimizer.lr, config.evals.painted.every = 1e-2, "1 epochs"
         config.repeat, config.log_every, config.duration = 2, "10 steps", "2 epochs"

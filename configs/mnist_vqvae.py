@@ -12,22 +12,14 @@ learns of codes that hardly move. Not yet run to a result.
 from ml_collections import ConfigDict
 
 from bigmodel_jax.config import DEFAULTS, parse_arg
+from configs.mnist import digits
 
 
 def get_config(arg=None):
     arg = parse_arg(arg, tiny=False, seed=0)
     config = ConfigDict(DEFAULTS)
     config.seed = arg.seed
-    config.data = dict(
-        name="images",
-        reader=dict(name="tfds_images", dataset="mnist"),
-        splits=dict(train="train", test="test"),
-        image_size=28,
-        channels=1,
-        stored=True,
-        resident=True,
-        batch_size=64,
-    )
+    config.data = digits(arg.tiny, batch_size=64)
     prior = dict(width=128, num_layers=4, num_heads=4, dropout=0.1)
     config.model = dict(name="vqvae", width=32, codes=128, dim=16, prior=prior)
     config.task = dict(name="vqvae")
@@ -46,10 +38,6 @@ def get_config(arg=None):
         painted=dict(name="samples", every="1 epochs"),
     )
     if arg.tiny:
-        config.data.reader = dict(
-            name="synthetic_images", train_size=640, test_size=96, size=16, channels=1
-        )
-        config.data.update(image_size=16, batch_size=16)
         config.model.update(width=8, codes=16, dim=4)
         config.model.prior = dict(width=16, num_layers=2, num_heads=2)
         del config.evals.generated

@@ -10,6 +10,7 @@ for seed 0, where 0.9 with 16 came to -230.
 from ml_collections import ConfigDict
 
 from bigmodel_jax.config import DEFAULTS, parse_arg
+from configs.cartpole_ppo import shrink
 
 
 def get_config(arg=None):
@@ -26,10 +27,5 @@ def get_config(arg=None):
     config.repeat, config.log_every = 8, "24 steps"
     config.evals = dict(eval=dict(name="returns", every="24 steps"))
     if arg.tiny:
-        config.model.hidden = (16,)
-        config.data.update(number=8, length=8)
-        config.task.update(epochs=1, minibatches=1)
-        config.duration = "20 steps"
-        config.repeat, config.log_every = 2, "10 steps"
-        config.evals.eval.update(every="10 steps", episodes=4)
+        shrink(config)
     return config

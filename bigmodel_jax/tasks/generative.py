@@ -1,12 +1,14 @@
 """What the tasks that paint images share: one way to ask for them."""
 
+import abc
+
 import jax
 
 from bigmodel_jax.steps import Batch, Variables
 from bigmodel_jax.tasks import base
 
 
-class Task(base.Task):
+class Task(base.Task, abc.ABC):
     """Images from noise: a subclass says of what shape the noise of one is, and paints.
 
     Attributes:
@@ -22,10 +24,11 @@ class Task(base.Task):
         return self.model.num_classes
 
     @property
+    @abc.abstractmethod
     def noise_shape(self) -> tuple[int, ...]:
         """Of the noise that an image is made of."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def paint(self, variables: Variables, noise: jax.Array, labels: jax.Array) -> jax.Array:
         """`[images, height, width, channels]` float32, 0 to 1.
 
@@ -33,7 +36,6 @@ class Task(base.Task):
             noise: `[images, *noise_shape]`, of the standard normal distribution.
             labels: `[images]` int32.
         """
-        raise NotImplementedError
 
     def sample(self, variables: Variables, rng: jax.Array, labels: jax.Array) -> jax.Array:
         """As `paint`, of noise that is drawn."""
