@@ -16,7 +16,7 @@ from bigmodel_jax.steps import Batch, Step, Variables
 from bigmodel_jax.tasks import base
 
 
-class Task(base.Task):
+class Task(base.Task, abc.ABC):
     """An agent in an environment of JAX, whose worlds live in the slots, or with an actor.
 
     Either way it learns from a batch of transitions, `[environments, length, ...]`; see worlds.move. A
