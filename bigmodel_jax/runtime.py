@@ -48,6 +48,8 @@ def run_main(main: Callable[[], None], words: Sequence[str] = ()) -> None:
         if flags.FLAGS.is_parsed() and _DEBUG.value:
             raise
         _fail(error)
+    except BrokenPipeError:  # `| head` has seen enough; Python would complain once more at its exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def tune_allocator() -> None:
@@ -172,8 +174,8 @@ def _guarded(main):
         if _DEBUG.value:
             raise
         _fail(error)
-    except BrokenPipeError:  # `| head` has seen enough; Python would complain once more at its exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # an OSError, too, that run_main knows
+        raise
     except KeyboardInterrupt:
         _fail("interrupted; the same command again goes on from what was saved.")
     except OSError as error:
